@@ -1,0 +1,182 @@
+"""The raw event: what one agent saw happen to one path, and the batch in which it travels.
+
+Everything else in fswire is derived from these two shapes. They are JSON on `fswire.raw`; a field that is
+unknown is left out. Changes within `VERSION` only ever add fields.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Literal
+
+import msgspec
+
+VERSION = 1
+MAX_BATCH_BYTES = 900 * 1024
+"""Largest encoded batch before compression: a record is at most 1 MiB, headers and key included."""
+
+Kind = Literal[
+    "create",
+    "modify",
+    "closeWrite",
+    "delete",
+    "rename",
+    "attribute",
+    "access",
+    "open",
+    "closeNoWrite",
+    "unknown",
+    "gap",
+    "gap_closed",
+    "baseline",
+    "session",
+]
+Source = Literal["kernel", "rescan", "startup", "http"]
+Moved = Literal["within", "out", "in"]
+HashStatus = Literal["ok", "unstable", "too_large", "unreadable", "vanished", "not_regular", "off"]
+Changed = Literal["data", "size", "mtime", "atime", "btime", "mode", "uid", "gid", "acl", "flags", "streams"]
+GapReason = Literal[
+    "overflow", "journal_full", "agent_down", "watch_limit", "sequence", "identity", "unreadable", "expired"
+]
+
+
+class Stream(msgspec.Struct, omit_defaults=True, frozen=True):
+    """A `user.*` extended attribute of a file; `name` is without the prefix."""
+
+    name: str
+    size: int
+    sha256: str | None = None
+
+
+class Former(msgspec.Struct, omit_defaults=True):
+    """Values that a file had before a change; only those that differ are set."""
+
+    size: int | None = None
+    mtime_ns: int | None = None
+    atime_ns: int | None = None
+    birth_ns: int | None = None
+    mode: int | None = None
+    uid: int | None = None
+    gid: int | None = None
+    acl: str | None = None
+    flags: list[str] | None = None
+    streams: list[Stream] | None = None
+
+
+class Actor(msgspec.Struct, omit_defaults=True, frozen=True):
+    """Who did it, as the kernel or the reporting client told: process id, user id, executable."""
+
+    pid: int | None = None
+    uid: int | None = None
+    exe: str | None = None
+
+
+class Gap(msgspec.Struct, omit_defaults=True, frozen=True):
+    """What may be missing: events below the event's `path` between two moments (Unix nanoseconds)."""
+
+    id: str
+    reason: GapReason
+    recursive: bool = True
+    since_ns: int | None = None
+    until_ns: int | None = None
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """Where the decision on an HTTP event is awaited: correlation id and partition of `fswire.outcomes`."""
+
+    id: str
+    partition: int
+
+
+class Http(msgspec.Struct, omit_defaults=True):
+    """What a PUT carried beyond the fields of an event."""
+
+    event_id: str
+    """Given by the client, or minted by the api."""
+    content: str
+    """Digest of the content that a repeat of `event_id` must have; another digest is a conflict."""
+    event: str
+    """The event's name as Donutwork shows it, canonical where it was an alias."""
+    key_id: str = ""
+    reply: Reply | None = None
+    fields: dict[str, Any] | None = None
+    """Fields of the request that fswire does not know, as they came; never a token."""
+
+
+class Event(msgspec.Struct, omit_defaults=True):
+    """One thing that happened to one path. See DESIGN: kinds, and what each becomes in a vocabulary."""
+
+    kind: Kind
+    path: str
+    """Relative to the project, `/`-separated, `""` for the project's root; U+FFFD for bytes that are no UTF-8."""
+    time_ns: int
+    """When it happened, Unix nanoseconds."""
+    source: Source = "kernel"
+    path_b64: str | None = None
+    """The path's bytes, base64, only where they are no UTF-8."""
+    renamed_to: str | None = None
+    renamed_to_b64: str | None = None
+    moved: Moved | None = None
+    """Of a rename: both ends in view (`within`), only the old name (`out`), only the new one (`in`)."""
+    is_dir: bool = False
+    size: int | None = None
+    filetype: str | None = None
+    """MIME type, by name."""
+    mtime_ns: int | None = None
+    atime_ns: int | None = None
+    birth_ns: int | None = None
+    mode: int | None = None
+    """Permission bits, as `stat.S_IMODE`."""
+    uid: int | None = None
+    gid: int | None = None
+    acl: str | None = None
+    flags: list[str] | None = None
+    streams: list[Stream] | None = None
+    file_id: str | None = None
+    """Decimal 64-bit id, stable for the life of the file."""
+    spine: list[str] | None = None
+    """Ids from the virtual root `2` down to this file."""
+    sha256: str | None = None
+    previous_sha256: str | None = None
+    hash_status: HashStatus | None = None
+    changed: list[Changed] | None = None
+    previous: Former | None = None
+    written: bool = False
+    """Of a closeWrite: data was written since the last report."""
+    actor: Actor | None = None
+    gap: Gap | None = None
+    """Of gap and gap_closed."""
+    http: Http | None = None
+    extra: str | None = None
+    """Platform's own; `override` on the delete of a rename's target."""
+
+
+class Previous(msgspec.Struct, frozen=True):
+    """In an epoch's first batch: the epoch before, and its last sequence number."""
+
+    epoch: str
+    last_seq: int
+
+
+class Batch(msgspec.Struct, omit_defaults=True):
+    """Events of one agent and one project, numbered `first_seq`, `first_seq + 1`, …; none: a heartbeat."""
+
+    v: int
+    project: str
+    host: str
+    sent_ns: int
+    agent: str
+    epoch: str
+    first_seq: int
+    events: list[Event]
+    previous: Previous | None = None
+
+
+def event_id(agent: str, project: str, epoch: str, seq: int) -> str:
+    """Return the id of an agent's event: the same however often its batch is delivered. 36 characters."""
+    name = f"{agent}\0{project}\0{epoch}\0{seq}".encode()
+    return "evt_" + hashlib.blake2b(name, digest_size=16).hexdigest()
+
+
+encode = msgspec.json.Encoder().encode
+decode_batch = msgspec.json.Decoder(Batch).decode

@@ -1,0 +1,74 @@
+"""How every part of fswire reaches Kafka: one frozen settings model, and the keyword arguments made from it."""
+
+from __future__ import annotations
+
+import ssl
+from typing import Any, Literal
+
+from aiokafka.helpers import create_ssl_context
+from aiokafka.partitioner import murmur2
+from pydantic import SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+MAX_RECORD_BYTES = 1024 * 1024
+"""Largest record on any topic (contracts: topics)."""
+
+
+class KafkaSettings(BaseSettings):
+    """Connection to the broker, read from `FSWIRE_KAFKA_…`; a SASL password is never shown."""
+
+    model_config = SettingsConfigDict(env_prefix="FSWIRE_KAFKA_", frozen=True, extra="forbid")
+
+    bootstrap_servers: str = "127.0.0.1:9092"
+    """Comma-separated `host:port`."""
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
+    sasl_username: str | None = None
+    sasl_password: SecretStr | None = None
+    ssl_cafile: str | None = None
+    ssl_certfile: str | None = None
+    ssl_keyfile: str | None = None
+    topic_prefix: str = "fswire."
+    """What every topic's name starts with."""
+
+    def topic(self, name: str) -> str:
+        """Return the full name of a topic, such as `fswire.raw` for `raw`."""
+        return self.topic_prefix + name
+
+    def client(self) -> dict[str, Any]:
+        """Return keyword arguments that every aiokafka client takes."""
+        arguments: dict[str, Any] = {
+            "bootstrap_servers": self.bootstrap_servers,
+            "security_protocol": self.security_protocol,
+            "client_id": "fswire",
+        }
+        if "SSL" in self.security_protocol:
+            arguments["ssl_context"] = self._ssl_context()
+        if self.security_protocol.startswith("SASL"):
+            arguments["sasl_mechanism"] = self.sasl_mechanism
+            arguments["sasl_plain_username"] = self.sasl_username
+            arguments["sasl_plain_password"] = (
+                self.sasl_password.get_secret_value() if self.sasl_password else None
+            )
+        return arguments
+
+    def producer(self) -> dict[str, Any]:
+        """Return keyword arguments of a producer that loses and doubles nothing: acks=all, idempotent."""
+        return self.client() | {
+            "acks": "all",
+            "enable_idempotence": True,
+            "compression_type": "lz4",
+            "max_request_size": 2 * MAX_RECORD_BYTES,
+        }
+
+    def _ssl_context(self) -> ssl.SSLContext:
+        context: ssl.SSLContext = create_ssl_context(
+            cafile=self.ssl_cafile, certfile=self.ssl_certfile, keyfile=self.ssl_keyfile
+        )
+        return context
+
+
+def partition_of(project: str, partitions: int) -> int:
+    """Return the partition that Kafka's default partitioner gives a project's records."""
+    hashed: int = murmur2(project.encode())
+    return (hashed & 0x7FFFFFFF) % partitions

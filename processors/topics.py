@@ -1,0 +1,54 @@
+"""Every topic of fswire: name, key, partitions, clean-up. Names here are without the prefix."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+RAW = "raw"
+DONUTWORK = "donutwork"
+WATCH = "watch"
+NOTIFY = "notify"
+FILES = "files"
+STATE = "state"
+REGISTRY = "registry"
+AGENTS = "agents"
+OUTCOMES = "outcomes"
+RUNS = "runs"
+TRANSFER_COMMANDS = "transfer-commands"
+TRANSFERS = "transfers"
+DEAD_LETTERS = "dead-letters"
+
+_HOUR_MS = 3_600_000
+_DAY_MS = 24 * _HOUR_MS
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A topic as `fswire topics apply` makes and checks it; `partitions` None: the setting's count."""
+
+    name: str
+    partitions: int | None = None
+    config: dict[str, str] = field(default_factory=dict)
+
+
+def _delete(retention_ms: int, **more: str) -> dict[str, str]:
+    return {"cleanup.policy": "delete", "retention.ms": str(retention_ms)} | more
+
+
+_COMPACT = {"cleanup.policy": "compact"}
+
+ALL = (
+    Topic(RAW, config=_delete(7 * _DAY_MS) | {"message.timestamp.type": "LogAppendTime"}),
+    Topic(DONUTWORK, config=_delete(7 * _DAY_MS)),
+    Topic(WATCH, config=_delete(7 * _DAY_MS)),
+    Topic(NOTIFY, config=_delete(7 * _DAY_MS)),
+    Topic(FILES, config=_COMPACT),
+    Topic(STATE, config=_COMPACT),
+    Topic(REGISTRY, partitions=1, config=_COMPACT),
+    Topic(AGENTS, config=_COMPACT),
+    Topic(OUTCOMES, config=_delete(_HOUR_MS)),
+    Topic(RUNS, config={"cleanup.policy": "compact,delete", "retention.ms": str(30 * _DAY_MS)}),
+    Topic(TRANSFER_COMMANDS, partitions=1, config=_delete(7 * _DAY_MS)),
+    Topic(TRANSFERS, partitions=1, config=_COMPACT),
+    Topic(DEAD_LETTERS, config=_delete(30 * _DAY_MS)),
+)
