@@ -7,7 +7,7 @@ unknown is left out. Changes within `VERSION` only ever add fields.
 from __future__ import annotations
 
 import hashlib
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -39,25 +39,31 @@ GapReason = Literal[
     "overflow", "journal_full", "agent_down", "watch_limit", "sequence", "identity", "unreadable", "expired"
 ]
 
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+"""A size, an id or a sequence number: what a 64-bit column holds. Checked when a batch is read."""
+Nanoseconds = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+"""Since the Unix epoch; the file's own times."""
+Mode = Annotated[int, msgspec.Meta(ge=0, le=2**16 - 1)]
+
 
 class Stream(msgspec.Struct, omit_defaults=True, frozen=True):
     """A `user.*` extended attribute of a file; `name` is without the prefix."""
 
     name: str
-    size: int
+    size: Count
     sha256: str | None = None
 
 
 class Former(msgspec.Struct, omit_defaults=True):
     """Values that a file had before a change; only those that differ are set."""
 
-    size: int | None = None
-    mtime_ns: int | None = None
-    atime_ns: int | None = None
-    birth_ns: int | None = None
-    mode: int | None = None
-    uid: int | None = None
-    gid: int | None = None
+    size: Count | None = None
+    mtime_ns: Nanoseconds | None = None
+    atime_ns: Nanoseconds | None = None
+    birth_ns: Nanoseconds | None = None
+    mode: Mode | None = None
+    uid: Count | None = None
+    gid: Count | None = None
     acl: str | None = None
     flags: list[str] | None = None
     streams: list[Stream] | None = None
@@ -66,8 +72,8 @@ class Former(msgspec.Struct, omit_defaults=True):
 class Actor(msgspec.Struct, omit_defaults=True, frozen=True):
     """Who did it, as the kernel or the reporting client told: process id, user id, executable."""
 
-    pid: int | None = None
-    uid: int | None = None
+    pid: Count | None = None
+    uid: Count | None = None
     exe: str | None = None
 
 
@@ -77,8 +83,8 @@ class Gap(msgspec.Struct, omit_defaults=True, frozen=True):
     id: str
     reason: GapReason
     recursive: bool = True
-    since_ns: int | None = None
-    until_ns: int | None = None
+    since_ns: Nanoseconds | None = None
+    until_ns: Nanoseconds | None = None
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -108,7 +114,7 @@ class Event(msgspec.Struct, omit_defaults=True):
 
     kind: Kind
     path: str
-    """Relative to the project, `/`-separated, `""` for the project's root; U+FFFD for bytes that are no UTF-8."""
+    """Relative to the project, `/`-separated, `""` for the project's root; U+FFFD where it is no UTF-8."""
     time_ns: int
     """When it happened, Unix nanoseconds."""
     source: Source = "kernel"
@@ -119,16 +125,16 @@ class Event(msgspec.Struct, omit_defaults=True):
     moved: Moved | None = None
     """Of a rename: both ends in view (`within`), only the old name (`out`), only the new one (`in`)."""
     is_dir: bool = False
-    size: int | None = None
+    size: Count | None = None
     filetype: str | None = None
     """MIME type, by name."""
-    mtime_ns: int | None = None
-    atime_ns: int | None = None
-    birth_ns: int | None = None
-    mode: int | None = None
+    mtime_ns: Nanoseconds | None = None
+    atime_ns: Nanoseconds | None = None
+    birth_ns: Nanoseconds | None = None
+    mode: Mode | None = None
     """Permission bits, as `stat.S_IMODE`."""
-    uid: int | None = None
-    gid: int | None = None
+    uid: Count | None = None
+    gid: Count | None = None
     acl: str | None = None
     flags: list[str] | None = None
     streams: list[Stream] | None = None
@@ -142,7 +148,7 @@ class Event(msgspec.Struct, omit_defaults=True):
     changed: list[Changed] | None = None
     previous: Former | None = None
     written: bool = False
-    """Of a closeWrite: data was written since the last report."""
+    """Of a closeWrite: data was written since the last report. Of a modify: nothing was for a settle window."""
     actor: Actor | None = None
     gap: Gap | None = None
     """Of gap and gap_closed."""
@@ -164,10 +170,10 @@ class Batch(msgspec.Struct, omit_defaults=True):
     v: int
     project: str
     host: str
-    sent_ns: int
+    sent_ns: Nanoseconds
     agent: str
     epoch: str
-    first_seq: int
+    first_seq: Count
     events: list[Event]
     previous: Previous | None = None
 

@@ -1,4 +1,4 @@
-"""How every part of fswire reaches Kafka: one frozen settings model, and the keyword arguments made from it."""
+"""How every part of fswire reaches Kafka: one frozen settings model, and the arguments made from it."""
 
 from __future__ import annotations
 
@@ -57,7 +57,8 @@ class KafkaSettings(BaseSettings):
         return self.client() | {
             "acks": "all",
             "enable_idempotence": True,
-            "compression_type": "lz4",
+            # aiokafka's lz4 is level 9: four times the time of its zstd, for twice the bytes
+            "compression_type": "zstd",
             "max_request_size": 2 * MAX_RECORD_BYTES,
         }
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-from agent.event import Changed, Former, Gap, HashStatus, Moved, Source
+from agent.event import Actor, Changed, Event, Former, Gap, HashStatus, Moved, Source
+from processors.instants import iso
+from processors.origin import Origin
 
 
 class Record(msgspec.Struct, omit_defaults=True, rename="camel"):
@@ -63,3 +65,107 @@ class Record(msgspec.Struct, omit_defaults=True, rename="camel"):
     fields: dict[str, object] | None = None
     """What a PUT carried beyond the known fields."""
     extra: str | None = None
+
+
+_NAMES = {
+    "create": "created",
+    "delete": "deleted",
+    "rename": "renamed",
+    "attribute": "attributes",
+    "access": "accessed",
+    "open": "opened",
+    "closeNoWrite": "closed",
+    "unknown": "unknown",
+    "gap": "gap",
+    "gap_closed": "gap_closed",
+}
+_MOVED = {"in": "created", "out": "deleted"}
+_SETTLED = frozenset(("rescan", "startup"))
+_WITHOUT_RECORD = frozenset(("baseline", "session"))
+_SIZELESS = frozenset(("delete", "gap", "gap_closed"))
+_NOBODY = Actor()
+"""Of an event whose process is not known."""
+
+_encode = msgspec.json.Encoder().encode
+
+
+def content_written(event: Event) -> bool:
+    """Tell whether a closeWrite closed a file whose content is new."""
+    changed = event.changed
+    return event.written or (changed is not None and ("data" in changed or "size" in changed))
+
+
+def name(event: Event) -> str | None:
+    """Return what Donutwork calls an event; None for kinds that it has no record of."""
+    kind = event.kind
+    if event.http is not None and kind not in _WITHOUT_RECORD:
+        return event.http.event
+    if kind == "closeWrite":
+        return "modified" if content_written(event) else "closed"
+    if kind == "modify":
+        return "modified" if event.written or event.source in _SETTLED else "written"
+    if event.moved is not None and kind == "rename":
+        return _MOVED.get(event.moved, "renamed")
+    return _NAMES.get(kind)
+
+
+def filesize(event: Event) -> int:
+    """Return the size that history shows: 0 for directories, deletions and gaps that an agent saw."""
+    if event.size is None:
+        return 0
+    if event.http is None and (event.is_dir or event.moved == "out" or event.kind in _SIZELESS):
+        return 0
+    return event.size
+
+
+def record(origin: Origin, event: Event, event_id: str, seq: int, *, late: bool = False) -> bytes | None:
+    """Return the encoded record of one event, or None where the vocabulary has none."""
+    event_name = name(event)
+    if event_name is None:
+        return None
+    actor = event.actor or _NOBODY
+    http = event.http
+    return _encode(
+        Record(
+            event_id,
+            origin.project,
+            event.path,
+            event_name,
+            filesize(event),
+            iso(event.time_ns),
+            origin.sent_at,
+            origin.received_at,
+            origin.host,
+            origin.agent,
+            origin.epoch,
+            seq,
+            event.source,
+            event.path_b64,
+            event.renamed_to,
+            event.renamed_to_b64,
+            event.moved,
+            event.is_dir,
+            event.filetype,
+            event.sha256,
+            event.previous_sha256,
+            event.hash_status,
+            actor.uid,
+            actor.pid,
+            actor.exe,
+            event.uid,
+            event.gid,
+            event.mode,
+            event.mtime_ns,
+            event.birth_ns,
+            event.acl,
+            event.flags,
+            event.file_id,
+            event.changed,
+            event.previous,
+            late=late,
+            gap=event.gap,
+            key_id=(http.key_id or None) if http else None,
+            fields=http.fields if http else None,
+            extra=event.extra,
+        )
+    )

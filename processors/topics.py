@@ -36,6 +36,8 @@ def _delete(retention_ms: int, **more: str) -> dict[str, str]:
 
 
 _COMPACT = {"cleanup.policy": "compact"}
+_READ_WHOLE = _COMPACT | {"segment.bytes": str(64 * 1024 * 1024), "segment.ms": str(_HOUR_MS)}
+"""Read from its beginning at every recovery: only closed segments are compacted, so they are kept small."""
 
 ALL = (
     Topic(RAW, config=_delete(7 * _DAY_MS) | {"message.timestamp.type": "LogAppendTime"}),
@@ -43,10 +45,10 @@ ALL = (
     Topic(WATCH, config=_delete(7 * _DAY_MS)),
     Topic(NOTIFY, config=_delete(7 * _DAY_MS)),
     Topic(FILES, config=_COMPACT),
-    Topic(STATE, config=_COMPACT),
+    Topic(STATE, config=_READ_WHOLE),
     Topic(REGISTRY, partitions=1, config=_COMPACT),
     Topic(AGENTS, config=_COMPACT),
-    Topic(OUTCOMES, config=_delete(_HOUR_MS)),
+    Topic(OUTCOMES, config=_delete(_HOUR_MS, **{"segment.ms": str(_HOUR_MS)})),
     Topic(RUNS, config={"cleanup.policy": "compact,delete", "retention.ms": str(30 * _DAY_MS)}),
     Topic(TRANSFER_COMMANDS, partitions=1, config=_delete(7 * _DAY_MS)),
     Topic(TRANSFERS, partitions=1, config=_COMPACT),

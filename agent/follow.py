@@ -1,0 +1,296 @@
+"""Turns the kernel's records, in their order, into events.
+
+A record says what happened then; a look at the file says what is there now. They belong together only if the file
+seen is the one that the record is about: the same device, inode and birth time as was known, in a directory that
+still is where it was. Otherwise the event goes without a state and the path is looked at again later.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+
+from agent.baseline import Known
+from agent.edits import Edits
+from agent.event import Kind
+from agent.files import State
+from agent.own import OwnAccess
+from agent.pairing import Move
+from agent.records import (
+    ACCESS,
+    ATTRIB,
+    CLOSE_NOWRITE,
+    CLOSE_WRITE,
+    CREATE,
+    DELETE,
+    ISDIR,
+    MODIFY,
+    OPEN,
+    Record,
+)
+from agent.report import Place, When, found
+from agent.scan import Scanner
+from agent.settling import Settling
+from agent.unseen import Unseen
+from agent.view import View
+from agent.watches import Directory
+
+_PASSED_ON: dict[int, Kind] = {ACCESS: "access", OPEN: "open", CLOSE_NOWRITE: "closeNoWrite"}
+
+
+class Follower:
+    """Applies records and moves to a view; `behind` tells whether more records are waiting."""
+
+    def __init__(
+        self,
+        view: View,
+        edits: Edits,
+        scanner: Scanner,
+        settling: Settling[Place],
+        unseen: Unseen,
+        own: OwnAccess,
+        *,
+        clock: Callable[[], float],
+        behind: Callable[[], bool],
+    ) -> None:
+        self._view = view
+        self._edits = edits
+        self._scanner = scanner
+        self._settling = settling
+        self._unseen = unseen
+        self._own = own
+        self._clock = clock
+        self._behind = behind
+
+    def apply(self, record: Record) -> None:
+        """Report what a record about a name in a watched directory says."""
+        directory = self._view.watches.of(record.wd)
+        if directory is None or self._scanner.is_excluded((directory, record.name)):
+            return
+        place, mask = (directory, record.name), record.mask
+        if mask & MODIFY:
+            self._settling.note(place, self._clock())
+        elif mask & CREATE:
+            self._create(place, record)
+        elif mask & CLOSE_WRITE:
+            self._close_write(place, record)
+        elif mask & DELETE:
+            self._delete(place, record)
+        elif mask & ATTRIB:
+            self._attributes(place, record)
+        else:
+            self._pass_on(place, record)
+
+    def attributes_of_root(self, record: Record) -> None:
+        """Report a change of attributes of the root, which only its own watch tells of."""
+        place = (self._view.watches.root, b"")
+        known, state = self._view.known(place), self._look(place)
+        if known is not None and state is not None:
+            self._edits.attributes(place, known, state, When(record.time_ns), writing=False)
+
+    def move(self, move: Move, following: Record | Move | None) -> bool:
+        """Report a rename; True if `following`, the next operation, was part of it and needs no more handling."""
+        source = self._end(move.source)
+        target = self._end(move.target)
+        record = move.source or move.target
+        assert record is not None
+        when, is_dir = When(record.time_ns), bool(record.mask & ISDIR)
+        if source and target:
+            if self._is_exchange(source, target, following):
+                self._exchange(source, target, when)
+                return True
+            self._within(source, target, when, is_dir=is_dir)
+        elif source:
+            self._out(source, when)
+        elif target:
+            self._in(target, when, is_dir=is_dir)
+        return False
+
+    def reconcile(self, item: Record | Move) -> None:
+        """Look at the names again that a record from before the end of a scan is about: the scan may have told it."""
+        records = (item.source, item.target) if isinstance(item, Move) else (item,)
+        for record in records:
+            directory = self._view.watches.of(record.wd) if record else None
+            if record and directory and record.name:
+                self._settling.close((directory, record.name))
+                self._scanner.reconcile((directory, record.name), "rescan")
+
+    def settle(self, *, everything: bool = False) -> None:
+        """Report files that are still being written to and whose window is over."""
+        due = self._settling.due(self._clock())
+        if everything:
+            due += [(place, False) for place in self._settling.all()]
+        for place, settled in due:
+            known = None if place[0].gone else self._view.known(place)
+            if known is not None and not known.is_dir:
+                self._still_open(place, known, settled=settled)
+
+    def look_again(self) -> None:
+        """Look at paths that had been out of sight; called when no record is waiting."""
+        for place, overdue in self._unseen.places(self._clock()):
+            known, state = self._view.known(place), self._look(place)
+            if known is None or state is not None or overdue:
+                self._unseen.discard(place)
+                self._scanner.reconcile(place, "rescan")
+
+    def _create(self, place: Place, record: Record) -> None:
+        if self._view.known(place) is not None:
+            return  # a scan has reported it
+        is_dir = bool(record.mask & ISDIR)
+        state = self._see_new(place, is_dir=is_dir)
+        linked = state is not None and state.links > 1
+        child = self._view.appear(place, state, When(record.time_ns), is_dir=is_dir, hashed=linked)
+        self._seen(place, state)
+        if child is not None and state is not None:
+            self._scanner.compare(child, "rescan")
+
+    def _close_write(self, place: Place, record: Record) -> None:
+        known = self._known(place, record)
+        if known is None:
+            return
+        written = self._settling.close(place)
+        state = self._see(place, known)
+        self._seen(place, state)
+        self._edits.content(place, known, state, When(record.time_ns), kind="closeWrite", written=written)
+
+    def _delete(self, place: Place, record: Record) -> None:
+        self._settling.close(place)
+        self._unseen.discard(place)
+        known = self._view.known(place)
+        if known is not None:  # otherwise a scan has reported it
+            self._view.vanish(place, known, When(record.time_ns))
+
+    def _attributes(self, place: Place, record: Record) -> None:
+        known = self._known(place, record)
+        if known is None:
+            return
+        state = self._see(place, known)
+        self._seen(place, state)
+        writing = place in self._settling
+        self._edits.attributes(place, known, state, When(record.time_ns), writing=writing)
+        child = place[0].children.get(place[1])
+        if child is not None and child.refused and child.wd is None:
+            child.refused = False
+            self._scanner.compare(child, "rescan")
+
+    def _pass_on(self, place: Place, record: Record) -> None:
+        for mask, kind in _PASSED_ON.items():
+            if record.mask & mask and not self._own.was(place, record):
+                known = self._view.known(place)
+                is_dir = bool(record.mask & ISDIR)
+                state = known.state if known else None
+                self._view.report.send(
+                    self._view.report.event(kind, place, When(record.time_ns), state, is_dir=is_dir)
+                )
+
+    def _within(self, source: Place, target: Place, when: When, *, is_dir: bool) -> None:
+        known = self._view.known(source)
+        if known is None:
+            self._in(target, when, is_dir=is_dir)
+            return
+        self._overwrite(target, when)
+        self._settling.rename(source, target)
+        self._unseen.rename(source, target)
+        state = self._see(target, known)
+        self._view.rename(source, target, known, state, when)
+        self._seen(target, state)
+        child = target[0].children.get(target[1])
+        if child is not None and child.wd is None and not child.refused and state is not None:
+            self._scanner.compare(child, "rescan")
+
+    def _out(self, source: Place, when: When) -> None:
+        self._settling.close(source)
+        self._unseen.discard(source)
+        known = self._view.known(source)
+        if known is not None:
+            self._view.move_out(source, known, when)
+
+    def _in(self, target: Place, when: When, *, is_dir: bool) -> None:
+        self._overwrite(target, when)
+        state = self._see_new(target, is_dir=is_dir)
+        child = self._view.appear(target, state, when, is_dir=is_dir, hashed=True, kind="rename")
+        self._seen(target, state)
+        if child is not None and state is not None:
+            self._scanner.compare(child, "rescan")
+
+    def _overwrite(self, target: Place, when: When) -> None:
+        known = self._view.known(target)
+        if known is not None:
+            self._settling.close(target)
+            self._unseen.discard(target)
+            self._view.vanish(target, known, when, extra="override")
+
+    def _is_exchange(self, source: Place, target: Place, following: Record | Move | None) -> bool:
+        """Tell whether two files swapped their names (RENAME_EXCHANGE): the kernel reports two renames in a row."""
+        if not isinstance(following, Move) or self._end(following.source) != target:
+            return False
+        one, other = self._view.known(source), self._view.known(target)
+        if self._end(following.target) != source or one is None or other is None:
+            return False
+        return self._is_at(target, one) and self._is_at(source, other)
+
+    def _exchange(self, source: Place, target: Place, when: When) -> None:
+        """Report a swap so that a replay without a third name ends right: target gone, renamed, source new."""
+        is_dir = bool((self._view.known(target) or Known(None, None, None)).is_dir)
+        self._within(source, target, when, is_dir=False)
+        state = self._see_new(source, is_dir=is_dir)
+        child = self._view.appear(source, state, when, is_dir=is_dir, hashed=True)
+        self._seen(source, state)
+        if child is not None and state is not None:
+            self._scanner.compare(child, "rescan")
+
+    def _still_open(self, place: Place, known: Known, *, settled: bool) -> None:
+        state = self._see(place, known)
+        self._seen(place, state)
+        if settled:
+            self._edits.content(place, known, state, found("kernel"), kind="modify", written=True)
+        elif state is not None:
+            self._edits.still_written(place, known, state, found("kernel"))
+
+    def _end(self, record: Record | None) -> Place | None:
+        directory = self._view.watches.of(record.wd) if record else None
+        if record is None or directory is None or self._scanner.is_excluded((directory, record.name)):
+            return None
+        return directory, record.name
+
+    def _known(self, place: Place, record: Record) -> Known | None:
+        """Return what is known of a name; one that slipped through is reported now, if it is there."""
+        known = self._view.known(place)
+        if known is None and self._look(place) is not None:
+            self._create(place, record._replace(mask=CREATE | record.mask & ISDIR))
+            known = self._view.known(place)
+        return known
+
+    def _see(self, place: Place, known: Known) -> State | None:
+        """Look at a place; None if what is there is not what is known under that name."""
+        if known.state is None:
+            return self._see_new(place, is_dir=known.is_dir)
+        state = self._look(place)
+        return state if state is not None and state.identity == known.state.identity else None
+
+    def _see_new(self, place: Place, *, is_dir: bool) -> State | None:
+        """Look at a place that nothing is known of; while records wait, its directory may have moved."""
+        state = self._look(place)
+        if state is None or state.is_dir != is_dir:
+            return None
+        return state if not self._behind() or self._in_place(place[0]) else None
+
+    def _in_place(self, directory: Directory) -> bool:
+        state = self._look((directory, b""))
+        return state is not None and state.identity == directory.identity
+
+    def _is_at(self, place: Place, known: Known) -> bool:
+        state = self._look(place)
+        return state is not None and known.state is not None and state.identity == known.state.identity
+
+    def _look(self, place: Place) -> State | None:
+        """Look at a place; one that cannot be looked at is as good as out of sight."""
+        with contextlib.suppress(OSError):
+            return self._view.look(place)
+        return None
+
+    def _seen(self, place: Place, state: State | None) -> None:
+        if state is None:
+            self._unseen.add(place, self._clock())
+        else:
+            self._unseen.discard(place)

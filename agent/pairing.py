@@ -1,0 +1,78 @@
+"""Makes one rename of the two records that inotify reports for it; pure, knows neither clock nor kernel.
+
+Both halves carry one cookie, usually adjacent but not always (inotify(7)). A half whose partner has not come is
+held, and all that follows it, so that order is kept: the rename stands where its first half stood, because what
+other records say of either name after that point happened after the rename.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from agent.records import MOVED_FROM, MOVED_TO, Record
+
+
+@dataclass
+class Move:
+    """A rename: both ends in view, or only the one that is not None."""
+
+    source: Record | None
+    target: Record | None
+    waiting: bool = False
+
+
+class Pairing:
+    """A queue of records with renames paired; who feeds it decides when waiting has lasted long enough."""
+
+    def __init__(self) -> None:
+        self._held: deque[Record | Move] = deque()
+        self._waiting: dict[int, Move] = {}
+
+    @property
+    def waiting(self) -> bool:
+        """Tell whether a first half still waits for its second."""
+        return bool(self._waiting)
+
+    def add(self, record: Record) -> None:
+        """Take the next record in the kernel's order."""
+        if record.mask & MOVED_FROM:
+            earlier = self._waiting.get(record.cookie)
+            if earlier is not None:
+                earlier.waiting = False  # cookies wrap around
+            move = Move(record, None, waiting=True)
+            self._waiting[record.cookie] = move
+            self._held.append(move)
+        elif record.mask & MOVED_TO:
+            partner = self._waiting.pop(record.cookie, None)
+            if partner is None:
+                self._held.append(Move(None, record))
+            else:
+                partner.target = record
+                partner.waiting = False
+        else:
+            self._held.append(record)
+
+    def ready(self) -> Iterator[Record | Move]:
+        """Yield, in order, all that stands before the first half that waits."""
+        while self._held:
+            head = self._held[0]
+            if isinstance(head, Move) and head.waiting:
+                return
+            yield self._held.popleft()
+
+    def peek(self) -> Record | Move | None:
+        """Return what follows the operation that `ready` gave last."""
+        return self._held[0] if self._held else None
+
+    def drop(self) -> None:
+        """Take away what `peek` showed."""
+        self._held.popleft()
+
+    def give_up(self, before_ns: int) -> None:
+        """Wait no longer for partners of halves that were read before a moment: those are moves out of view."""
+        for cookie, move in list(self._waiting.items()):
+            if move.source is not None and move.source.time_ns <= before_ns:
+                move.waiting = False
+                del self._waiting[cookie]

@@ -1,0 +1,152 @@
+"""What an agent is told: roots and how to watch them, from a TOML file, the environment and the command line."""
+
+from __future__ import annotations
+
+import os
+import socket
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from agent.paths import is_project_id
+
+_PREFIX = "FSWIRE_AGENT_"
+
+Reported = Literal[
+    "create", "modify", "closeWrite", "delete", "rename", "attribute", "access", "open", "closeNoWrite"
+]
+
+
+class SettingsRefused(ValueError):
+    """Settings that cannot be used; the message has a line for each, with its key and value."""
+
+
+def _state_home() -> Path:
+    given = os.environ.get("XDG_STATE_HOME")
+    return (Path(given) if given else Path.home() / ".local" / "state") / "fswire"
+
+
+class RootSettings(BaseModel):
+    """One directory and the project that it is reported as."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dir: Path
+    project: str
+    """A project id; `{host}` in it stands for the host's name."""
+
+
+class AgentSettings(BaseSettings):
+    """Settings of `fswire agent`, each also `FSWIRE_AGENT_…`; the environment wins over the file."""
+
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, extra="forbid")
+
+    roots: tuple[RootSettings, ...] = Field(min_length=1)
+    """Directories to watch; none inside another, each with a project of its own."""
+    state_dir: Path = Field(default_factory=_state_home)
+    """Where journals are kept: a directory per project. Never reported, wherever it is."""
+    exclude: tuple[Path, ...] = ()
+    """Directories that are not watched and not reported, with all below them."""
+    host: str = Field(default_factory=socket.gethostname, min_length=1)
+    backend: Literal["auto", "inotify", "watchfiles"] = "auto"
+    """`auto`: inotify on Linux, watchfiles elsewhere."""
+    kinds: Annotated[frozenset[Reported], NoDecode] = frozenset()
+    """Kinds to report beside the changes, which are always reported: `access`, `open`, `closeNoWrite`."""
+    settle_ms: int = Field(default=1000, ge=1)
+    """A file that stays open is reported once per this time while it is written to."""
+    max_hash_bytes: int = Field(default=64 * 1024 * 1024, ge=0)
+    """Files above this are not hashed; 0: none is."""
+    grace_s: float = Field(default=5.0, ge=0)
+    """How long a stopping agent tries to publish what it has taken in; the rest waits in the journal."""
+    heartbeat_s: float = Field(default=10.0, gt=0)
+    """After this time without an event, a batch without events says that the agent is alive."""
+    stdout: bool = False
+    """Print raw events as JSON lines instead of publishing them; keeps no state."""
+
+    @field_validator("kinds", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return (
+            [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+        )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _unknown_variables(cls, values: Any) -> Any:
+        for name, value in os.environ.items():
+            if name.startswith(_PREFIX) and name.removeprefix(_PREFIX).lower() not in cls.model_fields:
+                raise ValueError(f"{name} = {value!r}: there is no such setting")
+        return values
+
+    @model_validator(mode="after")
+    def _agree(self) -> AgentSettings:
+        projects = [root.project for root in self.named_roots()]
+        for project in projects:
+            if not is_project_id(project):
+                raise ValueError(f"project = {project!r}: 1 to 128 of letters, digits, '_', '.', '-'")
+            if projects.count(project) > 1:
+                raise ValueError(f"project = {project!r}: two directories cannot be one project on one agent")
+        directories = [Path(os.path.realpath(root.dir)) for root in self.roots]
+        for one in directories:
+            if any(one in other.parents for other in directories) or directories.count(one) > 1:
+                raise ValueError(f"dir = '{one}': two roots are the same or one is inside the other")
+        return self
+
+    def named_roots(self) -> tuple[RootSettings, ...]:
+        """Return the roots with `{host}` replaced and the directories made absolute."""
+        return tuple(
+            RootSettings(
+                dir=Path(os.path.realpath(root.dir)), project=root.project.replace("{host}", self.host)
+            )
+            for root in self.roots
+        )
+
+
+def read(config: Path | None = None, **given: Any) -> AgentSettings:
+    """Return settings from the command line (`given`), the environment and a TOML file, in this order.
+
+    Raises SettingsRefused for a file that cannot be read, an unknown key, a value of a wrong type.
+    """
+    content = _read_toml(config) if config else {}
+
+    class Configured(AgentSettings):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return init_settings, env_settings, InitSettingsSource(settings_cls, content)
+
+    try:
+        return Configured(**given)
+    except ValidationError as error:
+        raise SettingsRefused(_lines(error)) from None
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsRefused(f"{path}: {error}") from error
+
+
+def _lines(error: ValidationError) -> str:
+    lines = []
+    for each in error.errors(include_url=False):
+        key = ".".join(map(str, each["loc"]))
+        message = each["msg"].removeprefix("Value error, ")
+        lines.append(f"{key} = {each['input']!r}: {message}" if key else message)
+    return "\n".join(lines)

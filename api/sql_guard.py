@@ -1,0 +1,201 @@
+"""A user's SQL in, SQL that is safe to run out, or a refusal. Pure.
+
+The query is parsed, everything in it is held against allow-lists, every table is replaced by the rows of it
+that the reader may see, and what then runs is written anew from the parsed tree: nothing that was not
+understood gets through. `readonly=1` alone would let scalar `file()`, `INTO OUTFILE` and
+`DESCRIBE TABLE url(…)` pass.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from typing import ClassVar
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.dialects.clickhouse import ClickHouse
+from sqlglot.errors import SqlglotError
+from sqlglot.parsers.clickhouse import ClickHouseParser
+from sqlglot.tokens import TokenType  # type: ignore[attr-defined]  # it is the documented place
+
+from api.sql_grammar import (
+    CLAUSES,
+    CTE_PREFIX,
+    EXPLAIN,
+    IDENTIFIER,
+    IN_ELEMENTS,
+    NAMED_BY_READER,
+    NODES,
+    NUMBER,
+)
+from api.sql_names import TABLES, is_function, may_precede_parenthesis
+
+# What it cannot parse it logs in full: that is the reader's text, and here it is refused anyway.
+logging.getLogger("sqlglot").setLevel(logging.CRITICAL)
+
+
+class QueryRefused(ValueError):
+    """SQL that is not run; the message says what is not allowed in it."""
+
+
+class _Parser(ClickHouseParser):
+    # Functions stay what they were called: nothing is rewritten on the way through.
+    FUNCTIONS: ClassVar[dict[str, Callable[..., exp.Expr]]] = {}
+
+
+class _Generator(ClickHouse.Generator):  # type: ignore[misc, valid-type]  # made by a metaclass
+    def literal_sql(self, expression: exp.Literal) -> str:
+        return _quoted(expression.name) if expression.is_string else str(expression.name)
+
+
+def guard(sql: str, row_filter: str | None) -> str:
+    """Return the query as it may run.
+
+    `sql` is one SELECT, or EXPLAIN of one. `row_filter` is a condition of our own on `project_id` that every
+    row of every table must meet; None lets all rows through. QueryRefused says what is not allowed.
+    """
+    explain = EXPLAIN.match(sql)
+    try:
+        sql.encode()
+        tree = _parse(sql[explain.end() :] if explain else sql)
+        for node in tree.walk():
+            _check(node)
+        ctes = _rename_ctes(tree)
+        for table in list(tree.find_all(exp.Table)):
+            _replace_table(table, ctes, row_filter)
+        if row_filter is not None:
+            _move_prewhere(tree)
+        safe = _Generator(dialect="clickhouse", comments=False).generate(tree)
+        _check_calls(safe)
+    except (SqlglotError, RecursionError, UnicodeEncodeError):
+        raise QueryRefused("cannot be read: expected one SELECT of ClickHouse's SQL") from None
+    return f"EXPLAIN {explain[1] or ''}{explain[2]} {safe}" if explain else safe
+
+
+def _parse(sql: str) -> exp.Expression:
+    dialect = ClickHouse()
+    parsed = _Parser(dialect=dialect).parse(dialect.tokenize(sql), sql)
+    statements = [tree for tree in parsed if tree is not None]
+    if len(statements) != 1:
+        raise QueryRefused("must be one statement")
+    if not isinstance(statements[0], exp.Select | exp.SetOperation | exp.Subquery):
+        raise QueryRefused("must be a SELECT, or EXPLAIN of a SELECT")
+    return statements[0]
+
+
+def _check(node: exp.Expr) -> None:
+    if not isinstance(node, NODES):
+        raise QueryRefused(f"must not use {node.key}")
+    if isinstance(node, exp.Select | exp.SetOperation | exp.Subquery):
+        _check_clauses(node)
+    elif isinstance(node, exp.Table):
+        _check_table(node)
+    elif isinstance(node, exp.From | exp.Join):
+        _check_source(node)
+    elif isinstance(node, exp.In):
+        _check_in(node)
+    elif isinstance(node, exp.With) and node.args.get("recursive"):
+        raise QueryRefused("must not use WITH RECURSIVE")
+    elif isinstance(node, NAMED_BY_READER) and not is_function(node.name):
+        raise QueryRefused(f"must not use the function {node.name[:64]}")
+    elif isinstance(node, exp.Identifier | exp.Var) and not IDENTIFIER.fullmatch(node.name):
+        raise QueryRefused("must not have quotes, backslashes or control characters in a name")
+    elif isinstance(node, exp.Literal) and not node.is_string and not NUMBER.fullmatch(node.name):
+        raise QueryRefused("must have numbers that are numbers")
+
+
+def _check_clauses(query: exp.Expression) -> None:
+    query.set("format", None)  # the answer has a format of its own
+    for clause, value in query.args.items():
+        if value and clause not in CLAUSES:
+            raise QueryRefused(f"must not use {clause.upper()}")
+
+
+def _check_table(table: exp.Table) -> None:
+    given = {name for name, value in table.args.items() if value}
+    if not isinstance(table.this, exp.Identifier):
+        raise QueryRefused(f"must not use the table function {table.name[:64]}")
+    if given - {"this", "alias", "joins"}:
+        raise QueryRefused("must name its tables by their names alone: " + ", ".join(sorted(TABLES)))
+
+
+def _check_source(node: exp.From | exp.Join) -> None:
+    if isinstance(node, exp.Join) and node.kind == "ARRAY":
+        return
+    source = node.this.this if isinstance(node.this, exp.Final) else node.this
+    if not isinstance(source, exp.Table | exp.Subquery):
+        raise QueryRefused("must select from tables and subqueries")
+
+
+def _check_in(node: exp.In) -> None:
+    elements = [*node.expressions, node.args.get("field"), node.args.get("query")]
+    for element in elements:
+        while isinstance(element, exp.Paren):
+            element = element.this
+        if element is not None and not isinstance(element, IN_ELEMENTS):
+            raise QueryRefused("must have values or a SELECT after IN, no name")
+
+
+def _rename_ctes(tree: exp.Expression) -> set[str]:
+    names: set[str] = set()
+    for cte in tree.find_all(exp.CTE):
+        if not cte.args.get("scalar"):
+            names.add(cte.alias)
+            cte.args["alias"].set("this", exp.to_identifier(CTE_PREFIX + cte.alias, quoted=True))
+    if names & TABLES:
+        raise QueryRefused("must not name a subquery like a table")
+    return names
+
+
+def _replace_table(table: exp.Table, ctes: set[str], row_filter: str | None) -> None:
+    name = table.name
+    alias = table.args.get("alias") or exp.TableAlias(this=exp.to_identifier(name, quoted=True))
+    if name in ctes:
+        table.set("this", exp.to_identifier(CTE_PREFIX + name, quoted=True))
+        table.set("alias", alias)
+    elif name not in TABLES:
+        raise QueryRefused(f"must not use the table {name[:64]}; there are " + ", ".join(sorted(TABLES)))
+    elif row_filter is not None:
+        final = "FINAL" if isinstance(table.parent, exp.Final) else ""
+        rows = sqlglot.parse_one(
+            f"SELECT * FROM {name} {final} WHERE {row_filter}",  # noqa: S608  a known name, a condition of ours
+            read="clickhouse",
+        )
+        whole = table.parent if isinstance(table.parent, exp.Final) else table
+        whole.replace(exp.Subquery(this=rows, alias=alias, joins=table.args.get("joins")))
+
+
+def _move_prewhere(tree: exp.Expression) -> None:
+    """PREWHERE is for tables only, and these are subqueries now; it means the same as WHERE."""
+    for select in tree.find_all(exp.Select):
+        prewhere = select.args.get("prewhere")
+        if prewhere is not None:
+            select.set("prewhere", None)
+            select.where(prewhere.this, copy=False)
+
+
+def _check_calls(safe: str) -> None:
+    """Whatever stands before a parenthesis in the text that will run is looked at once more, as text."""
+    for word, quoted in _words_before_parenthesis(safe):
+        if not (is_function(word) if quoted else may_precede_parenthesis(word)):
+            raise QueryRefused(f"must not use the function {word[:64]}")
+
+
+def _words_before_parenthesis(sql: str) -> Iterator[tuple[str, bool]]:
+    tokens = ClickHouse.Tokenizer().tokenize(sql)
+    for token, following in pairwise(tokens):
+        word = token.text
+        if following.token_type is TokenType.L_PAREN and (word[:1].isalpha() or word[:1] in ("_", "@", "$")):
+            if token.token_type is TokenType.IDENTIFIER:
+                yield word, True
+            elif token.token_type not in (TokenType.STRING, TokenType.NUMBER):
+                yield word.split()[-1], False  # of `GROUP BY` the last word
+
+
+def _quoted(text: str) -> str:
+    """Return a string literal that no reading of escapes can end early."""
+    return (
+        "'" + "".join(f"\\x{ord(char):02x}" if char in "'\\" or char < " " else char for char in text) + "'"
+    )

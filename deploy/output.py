@@ -1,0 +1,38 @@
+"""Results of commands on standard output: a table for a person, tab-separated lines for a program."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+
+_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+
+
+def rows(head: Sequence[str], body: Iterable[Sequence[object]]) -> None:
+    """Print rows under a head; where standard output is no terminal as ClickHouse's TSVWithNames."""
+    if sys.stdout.isatty():
+        _table(head, body)
+        return
+    for row in (head, *body):
+        print("\t".join(_cell(value) for value in row))
+
+
+def _table(head: Sequence[str], body: Iterable[Sequence[object]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table()
+    for name in head:
+        table.add_column(Text(name))
+    for row in body:
+        table.add_row(*(Text("" if value is None else _plain(value)) for value in row))
+    Console().print(table)
+
+
+def _cell(value: object) -> str:
+    return "\\N" if value is None else _plain(value).translate(_ESCAPES)
+
+
+def _plain(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,54 @@
+"""`fswire.toml`: settings in a file, one table a stage; an environment variable of the same setting wins.
+
+    [kafka]
+    bootstrap_servers = "broker-1:9092,broker-2:9092"
+
+is `FSWIRE_KAFKA_BOOTSTRAP_SERVERS`. The tables are the prefixes of the settings: `kafka`, `clickhouse`,
+`agent`, `processors`, `sink`, `api`, `store`, `client`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+NAME = "fswire.toml"
+TABLES = ("kafka", "clickhouse", "agent", "processors", "sink", "api", "store", "client")
+
+
+class SettingsRefused(Exception):
+    """A settings file cannot be used; the message names the file and the key."""
+
+
+def load(path: Path | None = None) -> None:
+    """Put the settings of a file where the stages read theirs: into the environment, unless they are there.
+
+    Without a path: `$FSWIRE_CONFIG`, or `fswire.toml` here if there is one. Raises SettingsRefused.
+    """
+    chosen = path or (Path(os.environ["FSWIRE_CONFIG"]) if "FSWIRE_CONFIG" in os.environ else None)
+    if chosen is None and not Path(NAME).is_file():
+        return
+    for name, value in variables(chosen or Path(NAME)).items():
+        os.environ.setdefault(name, value)
+
+
+def variables(path: Path) -> dict[str, str]:
+    """Return the settings of a file by the names of their environment variables. Raises SettingsRefused."""
+    try:
+        tables = tomllib.loads(path.read_text())
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsRefused(f"{path} cannot be read: {error}") from error
+    found: dict[str, str] = {}
+    for table, settings in tables.items():
+        if table not in TABLES or not isinstance(settings, Mapping):
+            raise SettingsRefused(f"{path}: {table} is none of the tables {', '.join(TABLES)}")
+        found |= {f"FSWIRE_{table}_{key}".upper(): _text(value) for key, value in settings.items()}
+    return found
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,237 @@
+"""Consecutive raw records of one partition in, everything that becomes of them out; touches no broker.
+
+Repeats are cut per event; what is new goes through the three vocabularies; what cannot be used is parked and
+leaves an announced hole. Made again from the same records and state, a chunk gives the same records at the same
+`src`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import NamedTuple
+
+import msgspec
+import structlog
+
+from agent.event import Batch, Event, Http, encode
+from processors import dead_letters, event_ids, gaps, outcomes, watermarks
+from processors.dead_letters import Parked
+from processors.decode import Refusal, event_fault
+from processors.event_ids import Known
+from processors.instants import clamp, iso, iso_of_ms
+from processors.origin import Origin
+from processors.outcomes import Decision, Outcome
+from processors.outputs import Addressed, Made, Outputs, excess, make
+from processors.position import Position
+from processors.state import Draft
+
+_log = structlog.get_logger()
+_json = msgspec.json.Encoder().encode
+
+
+class RawRecord(NamedTuple):
+    """A record of the raw topic as it was read."""
+
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+
+
+class Chunk:
+    """One pass over consecutive records; `refused` are the projects that are not allowed.
+
+    `draft` holds what the pass changes in the partition's state, `outputs` what is to be published.
+    """
+
+    def __init__(self, topic: str, partition: int, draft: Draft, refused: Collection[str] = ()) -> None:
+        self.draft = draft
+        self.outputs = Outputs()
+        self.events = 0
+        """Events decided, repeats among them."""
+        self.repeats = 0
+        self._topic = topic
+        self._partition = partition
+        self._refused = refused
+
+    def take(self, record: RawRecord, decoded: Batch | Refusal) -> None:
+        """Decide on the next record."""
+        if isinstance(decoded, Refusal):
+            self._park(record, record.value, decoded)
+            self.events += 1
+            return
+        self.events += len(decoded.events)
+        if decoded.project in self._refused:
+            self._refuse(record, decoded)
+        elif decoded.events:
+            _Pass(self, record, decoded).run()
+        else:
+            self._heartbeat(record, decoded)
+
+    def _park(self, record: RawRecord, value: bytes | None, refusal: Refusal) -> None:
+        parked = Parked(self._topic, self._partition, record.offset, record.timestamp_ms, record.key)
+        letter = dead_letters.letter(parked, value, refusal)
+        self.outputs.dead_letters.append(Addressed(dead_letters.key(parked), letter))
+
+    def park_event(self, record: RawRecord, batch: Batch, index: int, detail: str) -> None:
+        """Park one event of a batch, as a batch of one that can be replayed."""
+        alone = encode(dead_letters.part(batch, index, [batch.events[index]]))
+        self._park(record, alone, Refusal("bad_event", f"event {index}: {detail}"))
+
+    def _refuse(self, record: RawRecord, batch: Batch) -> None:
+        refusal = Refusal("unknown_project", f"project {batch.project} is neither registered nor allowed")
+        for piece in dead_letters.pieces(batch):
+            self._park(record, piece, refusal)
+        for event in batch.events:
+            if event.http is not None:
+                self.answer(batch.project, event.http, "refused", refusal.reason)
+
+    def answer(self, project: str, http: Http, decision: Decision, reason: str | None = None) -> None:
+        """Tell whoever waits for the decision on an HTTP event."""
+        reply = http.reply
+        if reply is not None:
+            outcome = Outcome(reply.id, project, http.event_id, decision, reason=reason)
+            self.outputs.outcomes.append(
+                Addressed(reply.id.encode(), outcomes.encode(outcome), reply.partition)
+            )
+
+    def _heartbeat(self, record: RawRecord, batch: Batch) -> None:
+        value = {
+            "agent": batch.agent,
+            "projectId": batch.project,
+            "host": batch.host,
+            "epoch": batch.epoch,
+            "nextSeq": batch.first_seq,
+            "sentAt": iso(batch.sent_ns),
+            "receivedAt": iso_of_ms(record.timestamp_ms),
+        }
+        self.outputs.agents.append(Addressed(batch.agent.encode(), _json(value)))
+
+
+class _Pass:
+    """The events of one batch, in order."""
+
+    def __init__(self, chunk: Chunk, record: RawRecord, batch: Batch) -> None:
+        self._chunk = chunk
+        self._record = record
+        self._batch = batch
+        self._origin = Origin(batch, record.timestamp_ms)
+        self._marks_name = f"{batch.project}/{batch.agent}"
+
+    def run(self) -> None:
+        batch, events = self._batch, self._batch.events
+        admission = self._admit()
+        late, first_new = admission.late, admission.first_new
+        lead = self._announce(admission.opened, clamp(events[0].time_ns))
+        for index in sorted(late):
+            self._event(index, 0, late=True, closes=late[index])
+        for index in range(first_new, len(events)):
+            self._event(index, lead)
+            lead = 0
+        self._chunk.repeats += first_new - len(late)
+        if admission.given_up:
+            _log.error(
+                "holes given up: what fills them will be dropped",
+                agent=batch.agent,
+                project=batch.project,
+                holes=admission.given_up,
+            )
+
+    def _admit(self) -> watermarks.Admission:
+        batch, draft = self._batch, self._chunk.draft
+        last_ns = clamp(batch.events[-1].time_ns)
+        run = watermarks.Run(batch.epoch, batch.first_seq, len(batch.events), last_ns, batch.previous)
+        before = draft.marks(self._marks_name)
+        admission = watermarks.admit(batch.project, batch.agent, before, run, self._record.timestamp_ms)
+        src = Position(self._record.offset, len(batch.events) - 1, 0)
+        draft.set_marks(self._marks_name, admission.marks, src)
+        return admission
+
+    def _announce(self, opened: tuple[watermarks.Opened, ...], until_ns: int) -> int:
+        """Publish a gap for each hole, before the batch's first event; return how many."""
+        for nth, each in enumerate(opened):
+            gap = gaps.missing(each.hole, each.since_ns, until_ns)
+            self._publish_gap(gap, self._batch.first_seq, 0, nth)
+        return len(opened)
+
+    def _publish_gap(self, gap: Event, seq: int, index: int, nth: int) -> None:
+        identity = gaps.event_id(gap)
+        made = make(self._origin, gap, identity, seq, late=False)
+        place = (self._record.offset, index, nth)
+        self._chunk.outputs.add(self._origin, made, gap, identity, seq, place)
+
+    def _event(self, index: int, lead: int, *, late: bool = False, closes: tuple[str, ...] = ()) -> None:
+        event = self._batch.events[index]
+        fault = event_fault(event)
+        if fault is not None:
+            self._spoil(event, index, lead, fault)
+            return
+        seq = self._batch.first_seq + index
+        http = event.http
+        identity = self._origin.event_id(seq) if http is None else http.event_id
+        if http is not None and not self._is_new(http):
+            return
+        made = self._make(event, identity, seq, late=late)
+        if isinstance(made, str):
+            self._spoil(event, index, lead, made)
+            return
+        if http is not None:
+            self._learn(http, index)
+        place = (self._record.offset, index, lead)
+        self._chunk.outputs.add(self._origin, made, event, identity, seq, place)
+        if event.kind == "session":
+            self._session(event, identity)
+        for nth, gap in enumerate(closes, lead + max(1, len(made[1]))):
+            self._publish_gap(gaps.filled(gap, event.time_ns), seq, index, nth)
+
+    def _make(self, event: Event, identity: str, seq: int, *, late: bool) -> Made | str:
+        """Return what the event becomes, or why it cannot: no record may stop the partition."""
+        try:
+            made = make(self._origin, event, identity, seq, late=late)
+        except Exception as error:  # noqa: BLE001  whatever it is, it is this event alone
+            _log.exception("an event could not be normalised", project=self._batch.project)
+            return f"could not be normalised: {type(error).__name__}"
+        too_long = excess(made)
+        return f"a record of {too_long} bytes is too large for its topic" if too_long else made
+
+    def _spoil(self, event: Event, index: int, lead: int, fault: str) -> None:
+        """Park an event, and make its number a hole again that a replay may fill."""
+        chunk, batch = self._chunk, self._batch
+        chunk.park_event(self._record, batch, index, fault)
+        if event.http is not None:
+            chunk.answer(batch.project, event.http, "refused", "bad_event")
+        seq = batch.first_seq + index
+        marks = chunk.draft.marks(self._marks_name)
+        if marks is None:
+            raise AssertionError("a batch is admitted before its events are")
+        marks, hole = watermarks.punch(batch.project, batch.agent, marks, batch.epoch, seq)
+        chunk.draft.set_marks(self._marks_name, marks, Position(self._record.offset, index, 0))
+        self._publish_gap(gaps.missing(hole, None, clamp(event.time_ns)), seq, index, lead)
+
+    def _is_new(self, http: Http) -> bool:
+        chunk, draft = self._chunk, self._chunk.draft
+        known = draft.known(event_ids.digest(self._batch.project, http.event_id))
+        content = event_ids.content_digest(http.content)
+        verdict = event_ids.decide(known, content, self._record.timestamp_ms, draft.horizon_ms)
+        if verdict != "inserted":
+            chunk.answer(self._batch.project, http, verdict)
+        return verdict == "inserted"
+
+    def _learn(self, http: Http, index: int) -> None:
+        digest = event_ids.digest(self._batch.project, http.event_id)
+        known = Known(event_ids.content_digest(http.content), self._record.timestamp_ms)
+        self._chunk.draft.learn(digest, known, Position(self._record.offset, index, 0))
+        self._chunk.answer(self._batch.project, http, "inserted")
+
+    def _session(self, event: Event, identity: str) -> None:
+        batch = self._batch
+        value = {
+            "eventId": identity,
+            "projectId": batch.project,
+            "agent": batch.agent,
+            "host": batch.host,
+            "keyId": event.http.key_id if event.http is not None else "",
+            "receivedAt": self._origin.received_at,
+        }
+        key = f"session/{batch.project}/{identity}".encode()
+        self._chunk.outputs.agents.append(Addressed(key, _json(value)))

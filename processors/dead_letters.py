@@ -1,0 +1,98 @@
+"""What could not be taken, parked in `fswire.dead-letters`: why, where it stood, and its bytes cut at 64 KiB."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+
+import msgspec
+
+from agent.event import Batch, Event, encode
+from processors.decode import Refusal
+from processors.instants import iso_of_ms
+
+MAX_BYTES = 64 * 1024
+MAX_DETAIL = 500
+
+
+class DeadLetter(msgspec.Struct, frozen=True):
+    """A record of `fswire.dead-letters`, keyed by `topic/partition`."""
+
+    topic: str
+    partition: int
+    offset: int
+    reason: str
+    """One word, such as `not_json`."""
+    detail: str
+    """What was expected and what came, for people."""
+    key_b64: str | None
+    value_b64: str | None
+    """The bytes, or of a batch that was refused in part, a batch of only what was refused."""
+    truncated: bool
+    """Bytes are missing; such a record cannot be replayed."""
+    size: int
+    """Length of the whole value."""
+    received: str
+
+
+class Parked(msgspec.Struct, frozen=True):
+    """A raw record, as far as a dead letter needs it."""
+
+    topic: str
+    partition: int
+    offset: int
+    received_ms: int
+    key: bytes | None
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+def key(record: Parked) -> bytes:
+    """Return the key of a record's dead letters."""
+    return f"{record.topic}/{record.partition}".encode()
+
+
+def letter(record: Parked, value: bytes | None, refusal: Refusal) -> bytes:
+    """Return the encoded dead letter of a record or of a part of it."""
+    shown = value[:MAX_BYTES] if value is not None else None
+    return _encode(
+        DeadLetter(
+            record.topic,
+            record.partition,
+            record.offset,
+            refusal.reason,
+            refusal.detail[:MAX_DETAIL],
+            b64encode(record.key[:MAX_BYTES]).decode() if record.key is not None else None,
+            b64encode(shown).decode() if shown is not None else None,
+            value is not None and len(value) > MAX_BYTES,
+            len(value) if value is not None else 0,
+            iso_of_ms(record.received_ms),
+        )
+    )
+
+
+def pieces(batch: Batch) -> list[bytes]:
+    """Return a batch as several, each small enough to be parked whole where its events allow that."""
+    encoded = encode(batch)
+    if len(encoded) <= MAX_BYTES or len(batch.events) < 2:
+        return [encoded]
+    half = len(batch.events) // 2
+    return [
+        *pieces(part(batch, 0, batch.events[:half])),
+        *pieces(part(batch, half, batch.events[half:])),
+    ]
+
+
+def part(batch: Batch, index: int, events: list[Event]) -> Batch:
+    """Return a batch of only these events, the first of which stood at `index`, numbered as they were."""
+    return Batch(
+        v=batch.v,
+        project=batch.project,
+        host=batch.host,
+        sent_ns=batch.sent_ns,
+        agent=batch.agent,
+        epoch=batch.epoch,
+        first_seq=batch.first_seq + index,
+        events=events,
+        previous=batch.previous if index == 0 else None,
+    )

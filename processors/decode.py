@@ -1,0 +1,145 @@
+"""Bytes of a raw record in, a batch that every later step can trust out, or the reason why there is none.
+
+Refused as a whole: what is no JSON, too large, of another version or shape, or in a partition that is not its
+project's. Refused alone: an event whose path, time, hash or id nothing downstream could take.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from agent.event import VERSION, Batch, Event, Http, decode_batch
+from agent.kafka import MAX_RECORD_BYTES, partition_of
+from agent.paths import is_project_id
+from processors.instants import EARLIEST_NS, LATEST_NS
+
+Reason = Literal[
+    "not_json",
+    "too_large",
+    "wrong_version",
+    "wrong_shape",
+    "wrong_partition",
+    "bad_project",
+    "bad_agent",
+    "bad_event",
+    "unknown_project",
+    "refused_row",
+    "expired",
+]
+
+EVENT_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
+_AGENT = re.compile(r"[\x21-\x7e]{1,128}")
+_HEX = "0123456789abcdef"
+_LARGEST_ID = 2**64 - 1
+_WITH_GAP = frozenset(("gap", "gap_closed"))
+
+
+class Refusal(NamedTuple):
+    """Why a record or an event is parked in `fswire.dead-letters`; `detail` is for people."""
+
+    reason: Reason
+    detail: str
+
+
+class _Versioned(msgspec.Struct):
+    v: int
+
+
+def decode(value: bytes | None, partition: int, partitions: int) -> Batch | Refusal:
+    """Return the batch that a record of `partition` (of `partitions`) of the raw topic carries, or why not."""
+    if value is None:
+        return Refusal("not_json", "expected a batch, got a tombstone")
+    if len(value) > MAX_RECORD_BYTES:
+        return Refusal("too_large", f"expected at most {MAX_RECORD_BYTES} bytes, got {len(value)}")
+    try:
+        batch = decode_batch(value)
+    except msgspec.ValidationError as error:
+        return _other_version(value) or Refusal("wrong_shape", str(error))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return Refusal("not_json", str(error))
+    if batch.v != VERSION:
+        return _wrong_version(batch.v)
+    if not EARLIEST_NS <= batch.sent_ns <= LATEST_NS:
+        return Refusal("wrong_shape", "sent_ns: expected a moment in the years 1900 to 2299")
+    return _identity_fault(batch.project, batch.agent, batch.epoch, partition, partitions) or batch
+
+
+def _other_version(value: bytes) -> Refusal | None:
+    try:
+        version = msgspec.json.decode(value, type=_Versioned).v
+    except msgspec.DecodeError:
+        return None
+    return _wrong_version(version) if version != VERSION else None
+
+
+def _wrong_version(version: int) -> Refusal:
+    return Refusal("wrong_version", f"expected version {VERSION}, got {version}")
+
+
+@lru_cache(maxsize=65_536)
+def _identity_fault(project: str, agent: str, epoch: str, partition: int, partitions: int) -> Refusal | None:
+    if not is_project_id(project):
+        return Refusal("bad_project", f"not a project id: {project[:128]!r}")
+    for name, value in (("agent", agent), ("epoch", epoch)):
+        if not _AGENT.fullmatch(value):
+            return Refusal("bad_agent", f"{name}: expected 1 to 128 visible ASCII characters")
+    expected = partition_of(project, partitions)
+    if expected != partition:
+        return Refusal("wrong_partition", f"project {project} belongs to partition {expected}")
+    return None
+
+
+def event_fault(event: Event) -> str | None:
+    """Return what is wrong with an event beyond its shape, None if nothing is. Called for every event."""
+    path = event.path
+    if path and (fault := _path_fault(path)):
+        return f"path {fault}"
+    if event.renamed_to is not None and (fault := _path_fault(event.renamed_to)):
+        return f"renamed_to {fault}"
+    if not EARLIEST_NS <= event.time_ns <= LATEST_NS:
+        return "time_ns: expected a moment in the years 1900 to 2299"
+    if event.sha256 is not None and not _is_sha256(event.sha256):
+        return "sha256: expected 64 lower-case hex digits"
+    if event.previous_sha256 is not None and not _is_sha256(event.previous_sha256):
+        return "previous_sha256: expected 64 lower-case hex digits"
+    if event.file_id is not None and not _is_file_id(event.file_id):
+        return "file_id: expected a decimal 64-bit number"
+    if event.spine is not None and not _is_decimal("".join(event.spine)):
+        return "spine: expected decimal numbers"
+    if event.gap is None and event.kind in _WITH_GAP:
+        return "gap: expected with this kind"
+    return _http_fault(event.http) if event.http is not None else None
+
+
+def _path_fault(path: str) -> str | None:
+    if "\0" in path:
+        return "must not contain NUL"
+    if path[:1] == "/" or path[-1:] == "/" or "//" in path or not path:
+        return "must be relative, without empty segments"
+    if ("./" in path or path[-1:] == ".") and not {".", ".."}.isdisjoint(path.split("/")):
+        return "must not contain a '.' or '..' segment"
+    return None
+
+
+def _is_sha256(text: str) -> bool:
+    return len(text) == 64 and not text.strip(_HEX)
+
+
+def _is_decimal(text: str) -> bool:
+    return text.isascii() and text.isdecimal()
+
+
+def _is_file_id(text: str) -> bool:
+    return len(text) <= 20 and _is_decimal(text) and int(text) <= _LARGEST_ID
+
+
+def _http_fault(http: Http) -> str | None:
+    if not EVENT_ID.fullmatch(http.event_id):
+        return "http.event_id: expected 1 to 128 of A-Z a-z 0-9 _ . : -"
+    if not 1 <= len(http.event) <= 64:
+        return "http.event: expected 1 to 64 characters"
+    return None

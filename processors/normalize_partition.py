@@ -1,0 +1,265 @@
+"""One partition of `fswire.raw` while this worker owns it: recovered, then decided chunk by chunk.
+
+The order of a chunk: outputs acknowledged, then state, then outcomes and the commit, then the state in memory. A
+chunk that was not acknowledged is made again, from the same records over the same state.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import socket
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import structlog
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from agent.event import VERSION, Batch
+from agent.kafka import KafkaSettings
+from agent.log import Throughput
+from processors import gaps, metrics, topics
+from processors.backlog import Backlog, Decoded, OffsetsExpired
+from processors.chunk import Chunk
+from processors.commits import Commits, SessionLost
+from processors.decode import Refusal
+from processors.origin import Origin
+from processors.outputs import Outputs, make
+from processors.projects import Projects
+from processors.publisher import Publisher
+from processors.recovery import Start, find_start, load, reading
+from processors.settings import ProcessorsSettings
+from processors.state import Draft, State
+
+_DAY_MS = 86_400_000
+_YIELD_EVENTS = 250
+"""Events decided before other partitions and the heartbeat get their turn: some 5 ms."""
+_BACK_OFF_S = (0.1, 0.2, 0.5, 1.0, 2.0)
+_LOG_EVERY = 15
+"""Of this many failures in a row one is logged."""
+_AGENT = "normalize"
+"""The agent of events that are made here."""
+
+_log = structlog.get_logger()
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Links:
+    """What the partitions of a worker share."""
+
+    kafka: KafkaSettings
+    settings: ProcessorsSettings
+    consumer: AIOKafkaConsumer
+    publisher: Publisher
+    commits: Commits
+    projects: Projects
+    throughput: Throughput
+
+
+class Partition:
+    """Owns the state of one partition from its assignment to its revocation."""
+
+    def __init__(self, raw: TopicPartition, partitions: int, links: Links) -> None:
+        settings = links.settings
+        self._raw = raw
+        self._links = links
+        self._state = State(
+            settings.event_id_days * _DAY_MS, settings.agent_days * _DAY_MS, settings.event_ids
+        )
+        self.backlog = Backlog(links.consumer, raw, partitions=partitions, max_bytes=settings.backlog_bytes)
+        self._offset = 0
+        self._proven = time.monotonic()
+        self._stopping = False
+        self._busy = asyncio.Lock()
+
+    async def run(self) -> None:
+        """Recover, then decide whatever the backlog holds, until stopped. Raises SessionLost."""
+        start = await self._insist("recovery", self._recover)
+        if start.lost:
+            await self._insist("announcing a loss", lambda: self._announce_loss(start))
+        self._offset = start.offset
+        self._links.consumer.seek(self._raw, start.offset)
+        self._links.consumer.resume(self._raw)
+        while not self._stopping:
+            try:
+                chunk = await self.backlog.chunk(self._links.settings.chunk_events)
+            except OffsetsExpired as expired:
+                await self._skip(expired.offset)
+                continue
+            async with self._busy:
+                if self._stopping:
+                    return
+                await self._insist("a chunk", lambda chunk=chunk: self._attempt(chunk))  # type: ignore[misc]
+
+    async def stop(self, grace_s: float) -> bool:
+        """Begin no more chunks; return whether the one under way ended within the grace."""
+        self._stopping = True
+        try:
+            async with asyncio.timeout(grace_s), self._busy:
+                return True
+        except TimeoutError:
+            return False
+
+    async def _recover(self) -> Start:
+        links, raw = self._links, self._raw
+        committed = await links.consumer.committed(raw)
+        kept = TopicPartition(links.kafka.topic(topics.STATE), raw.partition)
+        began = time.monotonic()
+        async with reading(links.kafka) as consumer:
+            start = await find_start(consumer, raw, committed)
+            await load(consumer, kept, self._state, start.offset)
+        await links.publisher.keep(self._state.corrections(start.offset), raw.partition)
+        _log.info(
+            "partition recovered",
+            partition=raw.partition,
+            offset=start.offset,
+            agents=len(self._state.marks.values),
+            event_ids=len(self._state.ids.values),
+            seconds=round(time.monotonic() - began, 3),
+        )
+        return start
+
+    async def _skip(self, offset: int) -> None:
+        """Go on at the oldest record that is held, after what was to be read is gone."""
+
+        async def attempt() -> Start:
+            async with reading(self._links.kafka) as consumer:
+                start = await find_start(consumer, self._raw, offset)
+            if start.lost:
+                await self._announce_loss(start)
+            return start
+
+        start = await self._insist("announcing a loss", attempt)
+        self._offset = start.offset
+        self._links.consumer.seek(self._raw, start.offset)
+        self._links.consumer.resume(self._raw)
+
+    async def _announce_loss(self, start: Start) -> None:
+        """Publish a gap for every project known here, and commit to going on behind the loss."""
+        partition, projects = self._raw.partition, sorted(self._state.projects())
+        _log.error(
+            "raw records are gone before they were read; gaps are published, their events are lost",
+            partition=partition,
+            committed=start.committed,
+            oldest=start.oldest,
+            projects=len(projects),
+            check="retention of the raw topic, and why no worker read it for so long",
+        )
+        await self._links.publisher.publish(loss(projects, partition, start), partition)
+        await self._links.commits.commit(self._raw, start.offset)
+
+    async def _attempt(self, decoded: list[Decoded]) -> None:
+        links, began = self._links, time.monotonic()
+        chunk = await self._make(decoded)
+        after = decoded[-1][0].offset + 1
+        producer = links.publisher.producer
+        try:
+            await asyncio.gather(links.publisher.publish(chunk.outputs, self._raw.partition), self._prove())
+            await self._keep(chunk.draft)
+            await asyncio.gather(
+                links.publisher.answer(chunk.outputs.outcomes), links.commits.commit(self._raw, after)
+            )
+        except (KafkaError, SessionLost):
+            metrics.REDONE.inc()
+            await links.publisher.replace(producer)
+            raise
+        self._proven = time.monotonic()
+        self._offset = after
+        chunk.draft.apply()
+        self._state.forget(decoded[-1][0].timestamp_ms)
+        self._count(chunk, decoded[-1][0].timestamp_ms, began)
+
+    async def _make(self, decoded: list[Decoded]) -> Chunk:
+        """Decide on the records; one that cannot be processed at all is parked, and the chunk begun again."""
+        projects = {batch.project for _, batch in decoded if isinstance(batch, Batch)}
+        refused = await self._links.projects.refused(projects)
+        while True:
+            chunk = Chunk(self._raw.topic, self._raw.partition, Draft(self._state), refused)
+            yielded = 0
+            for index, (record, batch) in enumerate(decoded):
+                try:
+                    chunk.take(record, batch)
+                except Exception as error:  # noqa: BLE001  whatever it is, it is this record alone
+                    _log.exception("a record could not be processed", offset=record.offset)
+                    detail = f"could not be processed: {type(error).__name__}"
+                    decoded[index] = (record, Refusal("bad_event", detail))
+                    break
+                if chunk.events - yielded >= _YIELD_EVENTS:
+                    yielded = chunk.events
+                    await asyncio.sleep(0)
+            else:
+                return chunk
+
+    async def _keep(self, draft: Draft) -> None:
+        forgotten = self._state.forgotten()
+        records = [*forgotten, *draft.records()]
+        if records:
+            await self._links.publisher.keep(records, self._raw.partition)
+            self._state.wrote(forgotten)
+
+    async def _prove(self) -> None:
+        """Make sure that the partition is still ours where that was not shown for a while.
+
+        The coordinator takes a commit from the owner alone: a worker that was frozen, or cut off from it,
+        writes no state over its successor's.
+        """
+        if time.monotonic() - self._proven > self._links.settings.session_timeout_ms / 2000:
+            await self._links.commits.commit(self._raw, self._offset)
+
+    def _count(self, chunk: Chunk, now_ms: int, began: float) -> None:
+        self._links.throughput.add(chunk.events)
+        metrics.EVENTS.inc(chunk.events)
+        metrics.REPEATS.inc(chunk.repeats)
+        metrics.CHUNK_SECONDS.observe(time.monotonic() - began)
+        held = metrics.EVENT_ID_HORIZON_SECONDS.labels(str(self._raw.partition))
+        held.set(self._state.held_ms(now_ms) / 1000)
+        if letters := len(chunk.outputs.dead_letters):
+            metrics.DEAD_LETTERS.inc(letters)
+            _log.warning("parked in dead-letters", letters=letters, partition=self._raw.partition)
+
+    async def _insist(self, what: str, attempt: Callable[[], Awaitable[Result]]) -> Result:
+        """Try until it succeeds, with back-off; SessionLost ends it."""
+        for tries, delay_s in enumerate(itertools.chain(_BACK_OFF_S, itertools.repeat(_BACK_OFF_S[-1]))):
+            try:
+                return await attempt()
+            except (KafkaError, TimeoutError, OSError) as error:
+                if self._stopping:
+                    raise SessionLost(f"stopped during {what}") from error
+                if tries % _LOG_EVERY == 0:
+                    _log.warning(
+                        "the broker did not take it, trying again",
+                        what=what,
+                        partition=self._raw.partition,
+                        error=repr(error),
+                    )
+                await asyncio.sleep(delay_s)
+        raise AssertionError("unreachable")
+
+
+def loss(projects: list[str], partition: int, start: Start) -> Outputs:
+    """Return the gaps of projects whose raw records before `start.oldest` are gone, in place of the last of them."""
+    now_ns = time.time_ns()
+    outputs = Outputs()
+    for index, project in enumerate(projects):
+        event = gaps.expired(project, partition, start.committed or 0, start.oldest, now_ns)
+        origin = Origin(
+            Batch(
+                v=VERSION,
+                project=project,
+                host=socket.gethostname(),
+                sent_ns=now_ns,
+                agent=_AGENT,
+                epoch=str(partition),
+                first_seq=start.oldest,
+                events=[],
+            ),
+            now_ns // 1_000_000,
+        )
+        identity = gaps.event_id(event)
+        made = make(origin, event, identity, start.oldest, late=False)
+        outputs.add(origin, made, event, identity, start.oldest, (max(start.oldest - 1, 0), index, 0))
+    return outputs

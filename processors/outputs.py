@@ -1,0 +1,77 @@
+"""The records that one chunk of raw records becomes, per topic, in the order in which they must be appended."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from agent.event import Event
+from agent.kafka import MAX_RECORD_BYTES
+from processors import donutwork, notify, watch
+from processors.origin import Header, Origin, placed
+
+MAX_VALUE_BYTES = MAX_RECORD_BYTES - 4096
+"""Leaves room for key and headers, none of which is longer than 128 characters."""
+
+
+Record = tuple[int, bytes, bytes, list[Header]]
+"""Timestamp in milliseconds, key, value, headers of a record in a normalised topic. Plain: there are millions."""
+
+
+Made = tuple[bytes | None, Sequence[bytes], bytes | None]
+"""What one event becomes: its donutwork, watch and notify values."""
+
+
+class Addressed(NamedTuple):
+    """A record for another topic; `partition` None is left to the partitioner."""
+
+    key: bytes
+    value: bytes
+    partition: int | None = None
+
+
+def make(origin: Origin, event: Event, event_id: str, seq: int, *, late: bool) -> Made:
+    """Return what an event becomes; pure."""
+    return (
+        donutwork.record(origin, event, event_id, seq, late=late),
+        watch.records(origin.root, event),
+        notify.record(origin.project, event),
+    )
+
+
+def excess(made: Made) -> int:
+    """Return the length of a value that no topic takes, 0 if there is none.
+
+    The values of `watch` hold little more than the paths, which fitted into the raw record.
+    """
+    longest = max(len(made[0] or b""), len(made[2] or b""))
+    return longest if longest > MAX_VALUE_BYTES else 0
+
+
+class Outputs:
+    """Collects what a chunk becomes."""
+
+    def __init__(self) -> None:
+        self.donutwork: list[Record] = []
+        self.watch: list[Record] = []
+        self.notify: list[Record] = []
+        self.dead_letters: list[Addressed] = []
+        self.agents: list[Addressed] = []
+        self.outcomes: list[Addressed] = []
+
+    def add(
+        self, origin: Origin, made: Made, event: Event, event_id: str, seq: int, place: tuple[int, int, int]
+    ) -> None:
+        """Append the records of one event; `place` is the position of the first in each topic."""
+        headers = origin.headers(event_id, seq, event.time_ns)
+        timestamp_ms, key = origin.received_ms, origin.key
+        at_first = placed(headers, *place)
+        history, changes, notifications = made
+        if history is not None:
+            self.donutwork.append((timestamp_ms, key, history, at_first))
+        if notifications is not None:
+            self.notify.append((timestamp_ms, key, notifications, at_first))
+        offset, index, first = place
+        for nth, change in enumerate(changes):
+            at = placed(headers, offset, index, first + nth) if nth else at_first
+            self.watch.append((timestamp_ms, key, change, at))

@@ -1,0 +1,133 @@
+"""Appends what a chunk became to its topics, and returns when all in-sync replicas have it.
+
+A producer that failed for good is replaced by a fresh one: its sequence numbers no longer agree with the broker's.
+One whose partitions went to another worker is abandoned: what it has not sent must never be sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Iterable, Sequence
+from typing import Any
+
+import structlog
+from aiokafka import AIOKafkaProducer
+
+from agent.kafka import KafkaSettings
+from processors import topics
+from processors.outputs import Addressed, Outputs, Record
+
+MAX_BATCH_BYTES = 1_000_000
+"""Before compression, so that a batch fits the topics' 1 MiB however badly it compresses."""
+_ABANDON_TIMEOUT_S = 5.0
+
+_log = structlog.get_logger()
+
+
+class Publisher:
+    """A producer that is replaced as a whole; every method may raise KafkaError."""
+
+    def __init__(self, kafka: KafkaSettings) -> None:
+        self._kafka = kafka
+        self._producer: AIOKafkaProducer | None = None
+        self._replacing = asyncio.Lock()
+
+    async def start(self) -> None:
+        """Connect."""
+        self._producer = await self._connected()
+
+    async def stop(self) -> None:
+        """Flush and disconnect; called once nothing is under way."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            await producer.stop()
+
+    @property
+    def producer(self) -> AIOKafkaProducer:
+        """The producer that is in use now; hand it to `replace` when it failed."""
+        if self._producer is None:
+            raise RuntimeError("the publisher is not started")
+        return self._producer
+
+    async def replace(self, failed: AIOKafkaProducer) -> None:
+        """Abandon a producer and connect another, unless that was done already."""
+        async with self._replacing:
+            if self._producer is not failed:
+                return
+            await _abandon(failed)
+            self._producer = await self._connected()
+
+    async def publish(self, outputs: Outputs, partition: int) -> None:
+        """Append the outputs of a chunk: normalised records to this partition of their topics."""
+        await _all(
+            self._append(topics.DONUTWORK, partition, outputs.donutwork),
+            self._append(topics.WATCH, partition, outputs.watch),
+            self._append(topics.NOTIFY, partition, outputs.notify),
+            self._send(topics.DEAD_LETTERS, outputs.dead_letters),
+            self._send(topics.AGENTS, outputs.agents),
+        )
+
+    async def keep(self, records: Sequence[tuple[bytes, bytes | None]], partition: int) -> None:
+        """Append records of the state."""
+        topic = self._kafka.topic(topics.STATE)
+        sent = [await self.producer.send(topic, value, key, partition) for key, value in records]
+        await asyncio.gather(*sent)
+
+    async def answer(self, outcomes: Sequence[Addressed]) -> None:
+        """Append outcomes; one for a partition that does not exist is nobody's, and left out."""
+        if not outcomes:
+            return
+        partitions = await self.producer.partitions_for(self._kafka.topic(topics.OUTCOMES))
+        known = [outcome for outcome in outcomes if outcome.partition in partitions]
+        if len(known) < len(outcomes):
+            _log.warning("outcomes asked for on a partition that does not exist", outcomes=len(outcomes))
+        await self._send(topics.OUTCOMES, known)
+
+    async def _append(self, name: str, partition: int, records: Iterable[Record]) -> None:
+        """Append many records as few batches, in order."""
+        producer, topic = self.producer, self._kafka.topic(name)
+        sent: list[asyncio.Future[Any]] = []
+        builder = None
+        for timestamp, key, value, headers in records:
+            if builder is not None:
+                if builder.append(timestamp=timestamp, key=key, value=value, headers=headers) is not None:
+                    continue
+                sent.append(await producer.send_batch(builder, topic, partition=partition))
+            builder = producer.create_batch()
+            builder.append(timestamp=timestamp, key=key, value=value, headers=headers)
+        if builder is not None:
+            builder.close()
+            sent.append(await producer.send_batch(builder, topic, partition=partition))
+        await asyncio.gather(*sent)
+
+    async def _send(self, name: str, records: Sequence[Addressed]) -> None:
+        producer, topic = self.producer, self._kafka.topic(name)
+        sent = [await producer.send(topic, each.value, each.key, each.partition) for each in records]
+        await asyncio.gather(*sent)
+
+    async def _connected(self) -> AIOKafkaProducer:
+        producer = AIOKafkaProducer(**self._kafka.producer(), max_batch_size=MAX_BATCH_BYTES)
+        try:
+            await producer.start()
+        except BaseException:
+            await producer.stop()
+            raise
+        return producer
+
+
+async def _all(*sending: Awaitable[None]) -> None:
+    """Await all of them, also where one fails: none may still be sending when the chunk is made again."""
+    for result in await asyncio.gather(*sending, return_exceptions=True):
+        if isinstance(result, BaseException):
+            raise result
+
+
+async def _abandon(producer: AIOKafkaProducer) -> None:
+    """Disconnect without flushing. `stop` would wait until all it holds is delivered."""
+    producer._closed = True
+    try:
+        async with asyncio.timeout(_ABANDON_TIMEOUT_S):
+            await producer.client.close()
+            await producer._sender.close()
+    except Exception as error:  # noqa: BLE001  it is being thrown away
+        _log.warning("a producer was abandoned with an error", error=repr(error))

@@ -1,0 +1,79 @@
+"""Where a partition goes on, and what is remembered of it, when a worker takes it over."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import structlog
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from agent.kafka import MAX_RECORD_BYTES, KafkaSettings
+from processors.state import State
+
+_log = structlog.get_logger()
+_POLL_MS = 1_000
+
+
+@dataclass(frozen=True)
+class Start:
+    """Offsets of the raw partition: the committed one (None: never), the oldest held, and the next to be written."""
+
+    committed: int | None
+    oldest: int
+    end: int
+
+    @property
+    def offset(self) -> int:
+        """Where to go on: at the committed offset where it is held, else at the oldest that is."""
+        if self.committed is not None and self.oldest <= self.committed <= self.end:
+            return self.committed
+        return self.oldest
+
+    @property
+    def lost(self) -> bool:
+        """Tell whether records after the committed offset are gone."""
+        return self.committed is not None and self.offset != self.committed
+
+
+@asynccontextmanager
+async def reading(kafka: KafkaSettings) -> AsyncIterator[AIOKafkaConsumer]:
+    """Lend a consumer outside any group."""
+    consumer = AIOKafkaConsumer(
+        **kafka.client(),
+        group_id=None,
+        enable_auto_commit=False,
+        auto_offset_reset="none",
+        max_partition_fetch_bytes=2 * MAX_RECORD_BYTES,
+    )
+    try:
+        await consumer.start()
+        yield consumer
+    finally:
+        await consumer.stop()
+
+
+async def find_start(consumer: AIOKafkaConsumer, raw: TopicPartition, committed: int | None) -> Start:
+    """Return where the raw partition goes on. Raises KafkaError."""
+    oldest = (await consumer.beginning_offsets([raw]))[raw]
+    end = (await consumer.end_offsets([raw]))[raw]
+    return Start(committed, oldest, end)
+
+
+async def load(consumer: AIOKafkaConsumer, kept: TopicPartition, state: State, committed: int) -> None:
+    """Read a partition of the state topic to its end into `state`. Raises KafkaError."""
+    consumer.assign([kept])
+    end = (await consumer.end_offsets([kept]))[kept]
+    consumer.seek(kept, (await consumer.beginning_offsets([kept]))[kept])
+    while await consumer.position(kept) < end:
+        for records in (await consumer.getmany(kept, timeout_ms=_POLL_MS)).values():
+            for record in records:
+                _take(state, record.key, record.value, committed)
+
+
+def _take(state: State, key: bytes | None, value: bytes | None, committed: int) -> None:
+    try:
+        state.load(key, value, committed)
+    except ValueError as error:  # msgspec's errors and those of decoding are ValueErrors
+        _log.error("a record of the state is not readable: it is as if it were not there", error=str(error))

@@ -1,0 +1,199 @@
+"""The registry: which projects exist, which names may register themselves, and the keys. A compacted topic.
+
+`Registry` is a view of it in memory that follows the topic; `write` and `delete` change it, for every process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from types import MappingProxyType
+from typing import Literal, TypeVar
+
+import msgspec
+import structlog
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from agent.kafka import KafkaSettings
+from agent.paths import is_project_id
+from processors import topics
+
+Kind = Literal["project", "pattern", "key"]
+Entry = TypeVar("Entry")
+
+
+class Project(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A project that may receive events; with a hash of its ingress token where it has one."""
+
+    id: str
+    created_ns: int
+    ingress_token_hash: str | None = None
+
+
+class Pattern(msgspec.Struct, frozen=True):
+    """Names that become projects on first sight, such as `etc-*` (fnmatch, case-sensitive)."""
+
+    pattern: str
+    created_ns: int
+
+
+class Key(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An api key: the hash of its secret, what it may do and on which projects (patterns)."""
+
+    id: str
+    secret_hash: str
+    scopes: list[str]
+    projects: list[str]
+    created_ns: int
+    expires_ns: int | None = None
+    revoked: bool = False
+
+
+_POLL_MS = 1_000
+_FETCH_WAIT_MS = 100
+_BACK_OFF_S = 1.0
+_log = structlog.get_logger()
+_encode = msgspec.json.Encoder().encode
+
+
+class Registry:
+    """A view that is right up to a moment ago; `catch_up` makes it right up to now."""
+
+    def __init__(self, kafka: KafkaSettings) -> None:
+        self._kafka = kafka
+        self._partition = TopicPartition(kafka.topic(topics.REGISTRY), 0)
+        self._consumer: AIOKafkaConsumer | None = None
+        self._follower: asyncio.Task[None] | None = None
+        self._position = 0
+        self._moved = asyncio.Condition()
+        self._projects: dict[str, Project] = {}
+        self._patterns: dict[str, Pattern] = {}
+        self._keys: dict[str, Key] = {}
+        self.projects: Mapping[str, Project] = MappingProxyType(self._projects)
+        self.patterns: Mapping[str, Pattern] = MappingProxyType(self._patterns)
+        self.keys: Mapping[str, Key] = MappingProxyType(self._keys)
+
+    async def start(self) -> None:
+        """Read the topic to its end, then follow it until `stop`. Raises KafkaError where it cannot."""
+        self._consumer = AIOKafkaConsumer(
+            **self._kafka.client(),
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            # a request for the end offset waits behind the fetch that is under way
+            fetch_max_wait_ms=_FETCH_WAIT_MS,
+        )
+        try:
+            await self._consumer.start()
+            self._consumer.assign([self._partition])
+            await self._consumer.seek_to_beginning(self._partition)
+            self._follower = asyncio.create_task(self._follow(self._consumer))
+            await self.catch_up()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Stop following and disconnect; the view stays readable."""
+        follower, self._follower = self._follower, None
+        if follower is not None:
+            follower.cancel()
+            await asyncio.wait([follower])
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            await consumer.stop()
+
+    async def catch_up(self) -> None:
+        """Return once everything written before this call has been read. Raises KafkaError."""
+        if self._consumer is None:
+            raise RuntimeError("the registry is not started")
+        end = (await self._consumer.end_offsets([self._partition]))[self._partition]
+        async with self._moved:
+            await self._moved.wait_for(lambda: self._position >= end)
+
+    def project(self, identity: str) -> Project | None:
+        """Return a registered project."""
+        return self._projects.get(identity)
+
+    def key(self, identity: str) -> Key | None:
+        """Return a key, revoked and expired ones among them."""
+        return self._keys.get(identity)
+
+    def allowed(self, identity: str) -> bool:
+        """Tell whether events of a project are taken: it is registered, or a pattern lets it register itself."""
+        return identity in self._projects or (
+            is_project_id(identity) and any(fnmatchcase(identity, each) for each in self._patterns)
+        )
+
+    async def _follow(self, consumer: AIOKafkaConsumer) -> None:
+        while True:
+            try:
+                polled = await consumer.getmany(self._partition, timeout_ms=_POLL_MS)
+                position = await consumer.position(self._partition)
+            except KafkaError as error:
+                _log.warning("the registry cannot be read, trying again", error=repr(error))
+                await asyncio.sleep(_BACK_OFF_S)
+                continue
+            for record in polled.get(self._partition, ()):
+                self._take(record.key, record.value)
+            async with self._moved:
+                self._position = position
+                self._moved.notify_all()
+
+    def _take(self, key: bytes | None, value: bytes | None) -> None:
+        try:
+            kind, _, identity = (key or b"").decode().partition("/")
+            if kind == "project":
+                _put(self._projects, identity, value, Project)
+            elif kind == "pattern":
+                _put(self._patterns, identity, value, Pattern)
+            elif kind == "key":
+                _put(self._keys, identity, value, Key)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            _log.warning("a record of the registry is not readable", error=str(error))
+
+
+def _put(entries: dict[str, Entry], identity: str, value: bytes | None, kind: type[Entry]) -> None:
+    if value:
+        entries[identity] = msgspec.json.decode(value, type=kind)
+    else:
+        entries.pop(identity, None)
+
+
+async def write(kafka: KafkaSettings, *records: Project | Pattern | Key) -> None:
+    """Write entries, new or changed, and return when all in-sync replicas have them. Raises KafkaError."""
+    await _send(kafka, [(_key_of(record), _encode(record)) for record in records])
+
+
+async def delete(kafka: KafkaSettings, kind: Kind, identity: str) -> None:
+    """Delete an entry; one that does not exist is no error. Raises KafkaError."""
+    await _send(kafka, [(f"{kind}/{identity}".encode(), None)])
+
+
+def registered_now(identity: str) -> Project:
+    """Return a project without a token, created at this moment."""
+    return Project(identity, time.time_ns())
+
+
+def _key_of(record: Project | Pattern | Key) -> bytes:
+    match record:
+        case Project():
+            return f"project/{record.id}".encode()
+        case Pattern():
+            return f"pattern/{record.pattern}".encode()
+        case Key():
+            return f"key/{record.id}".encode()
+
+
+async def _send(kafka: KafkaSettings, records: list[tuple[bytes, bytes | None]]) -> None:
+    topic = kafka.topic(topics.REGISTRY)
+    producer = AIOKafkaProducer(**kafka.producer())
+    try:
+        await producer.start()
+        sent = [await producer.send(topic, value, key, partition=0) for key, value in records]
+        await asyncio.gather(*sent)
+    finally:
+        await producer.stop()

@@ -1,0 +1,167 @@
+"""The Faust worker of `fswire processors`: its lifecycle, web port and agents, with normalize as a service in it."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import signal
+from collections.abc import Coroutine
+from typing import Any
+
+import faust
+import msgspec
+import structlog
+import uvloop
+from faust.web import Request, Response, View
+from prometheus_client import generate_latest
+
+from agent import log
+from agent.kafka import KafkaSettings
+from processors import broker, metrics, topics
+from processors.normalize import TOPICS, Normalize
+from processors.settings import ProcessorsSettings
+
+APP = "fswire-processors"
+_GC_THRESHOLD = 100_000
+"""A chunk makes tens of thousands of small objects and no cycles; collecting every 700 takes a third of the time."""
+
+
+class Heartbeat(msgspec.Struct):
+    """What is read of a heartbeat in `fswire.agents`."""
+
+    agent: str
+    project: str = msgspec.field(name="projectId")
+
+
+def main() -> int:
+    """Run the worker until SIGTERM or SIGINT; return its exit status."""
+    settings, kafka = ProcessorsSettings(), KafkaSettings()
+    log.configure("processors", level=settings.log_level)
+    _quieten()
+    gc.set_threshold(_GC_THRESHOLD, 20, 20)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_run(kafka, settings))
+
+
+def _quieten() -> None:
+    """Of the libraries, keep what is lost or broken: that the broker is away is said by `processors.broker`."""
+    for name in ("aiokafka", "faust", "mode", "aiohttp"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+class Worker(faust.Worker):  # type: ignore[misc]
+    """A worker that leaves signals to `_run`, which has to see its stop through to the end."""
+
+    def install_signal_handlers(self) -> None:
+        """Install none."""
+
+
+async def _run(kafka: KafkaSettings, settings: ProcessorsSettings) -> int:
+    logger = structlog.get_logger()
+    signalled = asyncio.Event()
+    for each in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(each, signalled.set)
+    names = [kafka.topic(name) for name in TOPICS]
+    if not await _before(signalled, broker.await_topics(kafka, names)):
+        logger.info("stopped")
+        return 0
+    gc.freeze()
+    worker = _make_worker(kafka, settings)
+    # A start that fails is a crash: it returns, and `crash_reason` is set
+    if await _before(signalled, worker.start()):
+        await _before(signalled, worker.wait_until_stopped())
+    await worker.stop()
+    if worker.crash_reason is not None:
+        logger.error("crashed", exc_info=worker.crash_reason)
+        return 1
+    logger.info("stopped")
+    return 0
+
+
+async def _before(signalled: asyncio.Event, work: Coroutine[Any, Any, object]) -> bool:
+    """Run until it is done; cancel it where the signal comes first, and return False."""
+    working, waiting = asyncio.ensure_future(work), asyncio.ensure_future(signalled.wait())
+    await asyncio.wait((working, waiting), return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    if working.done():
+        working.result()
+        return True
+    working.cancel()
+    await asyncio.wait((working,))
+    return False
+
+
+def _make_worker(kafka: KafkaSettings, settings: ProcessorsSettings) -> Worker:
+    worker = Worker(
+        make_app(kafka, settings),
+        Normalize(kafka, settings),
+        loop=asyncio.get_running_loop(),
+        daemon=False,
+        quiet=True,
+        override_logging=False,
+        redirect_stdouts=False,
+    )
+    worker.spinner = None
+    return worker
+
+
+def make_app(kafka: KafkaSettings, settings: ProcessorsSettings) -> faust.App:
+    """Return the application: its agents and pages, on this broker."""
+    seconds = settings.session_timeout_ms / 1000
+    app = faust.App(
+        APP,
+        broker=[f"aiokafka://{server.strip()}" for server in kafka.bootstrap_servers.split(",")],
+        broker_credentials=_credentials(kafka),
+        broker_session_timeout=seconds,
+        broker_rebalance_timeout=seconds,
+        broker_heartbeat_interval=settings.heartbeat_interval_ms / 1000,
+        datadir=settings.data_dir,
+        web_bind=settings.web_host,
+        web_port=settings.web_port,
+        topic_disable_leader=True,
+        topic_allow_declare=False,
+        store="memory://",
+        autodiscover=False,
+    )
+    _add_agents(app, kafka)
+    app.page("/metrics")(_metrics)
+    return app
+
+
+def _add_agents(app: faust.App, kafka: KafkaSettings) -> None:
+    agents = app.topic(
+        kafka.topic(topics.AGENTS), key_serializer="raw", value_serializer="raw", allow_empty=True
+    )
+
+    @app.agent(agents, name="heartbeats", concurrency=1)  # type: ignore[untyped-decorator]
+    async def heartbeats(stream: faust.StreamT[bytes | None]) -> None:
+        async for event in stream.events():
+            note_heartbeat(event.key, event.value, event.message.timestamp)
+
+
+def note_heartbeat(key: bytes | None, value: bytes | None, timestamp_s: float) -> None:
+    """Keep when an agent was last seen; what is no heartbeat is none of ours."""
+    if not value or (key or b"").startswith(b"session/"):
+        return
+    try:
+        heartbeat = msgspec.json.decode(value, type=Heartbeat)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return
+    metrics.AGENT_LAST_SEEN_SECONDS.labels(heartbeat.agent, heartbeat.project).set(timestamp_s)
+
+
+async def _metrics(view: View, _request: Request) -> Response:
+    return view.bytes(generate_latest(), content_type="text/plain")
+
+
+def _credentials(kafka: KafkaSettings) -> Any:
+    arguments = kafka.client()
+    if "sasl_mechanism" in arguments:
+        return faust.SASLCredentials(
+            username=arguments["sasl_plain_username"],
+            password=arguments["sasl_plain_password"],
+            ssl_context=arguments.get("ssl_context"),
+            mechanism=arguments["sasl_mechanism"],
+        )
+    return faust.SSLCredentials(arguments["ssl_context"]) if "ssl_context" in arguments else None

@@ -1,0 +1,31 @@
+"""Fixtures of the agent's tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.agent.watched import Watched
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Return an empty directory to watch."""
+    directory = tmp_path / "root"
+    directory.mkdir()
+    return directory
+
+
+@pytest.fixture
+def watch(root: Path, tmp_path: Path) -> Iterator[Callable[..., Watched]]:
+    """Return what starts watching `root`; every start continues the same journal."""
+    with ExitStack() as stack:
+
+        def start(**settings: Any) -> Watched:
+            return stack.enter_context(Watched(root, tmp_path / "state", **settings))
+
+        yield start

@@ -1,0 +1,229 @@
+"""Baseline and outbox change together, numbers have no holes, and a journal knows what it was made for."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from agent.baseline import ROOT_KEY, Known
+from agent.event import Batch, Event, Previous, decode_batch
+from agent.files import State
+from agent.journal import MAX_ROW_EVENTS, Journal, JournalCorrupt, Made, open_journal
+from agent.outbox import Outbox
+
+MADE = Made("machine", 1, 2)
+STATE = State(stat.S_IFREG | 0o644, 10, 100, 200, 300, 50, 0, 0, 1, -5)
+
+
+def _event(name: str) -> Event:
+    return Event("create", name, 1)
+
+
+def _batches(outbox: Outbox, after: int = 0) -> list[Batch]:
+    found = []
+    while parcel := outbox.next(after):
+        found.append(decode_batch(parcel.value))
+        after = parcel.row
+    return found
+
+
+def _paths(batches: list[Batch]) -> list[str]:
+    return [event.path for batch in batches for event in batch.events]
+
+
+def test_commit_writes_events_and_baseline(tmp_path: Path) -> None:
+    """What was committed is there for whoever opens the journal next."""
+    path = tmp_path / "journal.db"
+    with Journal(path, MADE) as journal:
+        journal.append(_event("f"))
+        journal.baseline.put(ROOT_KEY, b"f\xff", Known(None, STATE, b"s" * 32))
+        assert journal.commit() == 1
+
+    with Journal(path, MADE) as journal, Outbox(path, "p", "host") as outbox:
+        assert journal.baseline.get(ROOT_KEY, b"f\xff") == Known(None, STATE, b"s" * 32)
+        assert _paths(_batches(outbox)) == ["f"]
+
+
+def test_rollback_takes_back_both(tmp_path: Path) -> None:
+    """Neither an event without its baseline nor a baseline without its event; numbers go on without a hole."""
+    path = tmp_path / "journal.db"
+    with Journal(path, MADE) as journal, Outbox(path, "p", "host") as outbox:
+        journal.append(_event("kept"))
+        journal.commit()
+        for index in range(2 * MAX_ROW_EVENTS):
+            journal.append(_event(str(index)))
+        journal.baseline.put(ROOT_KEY, b"lost", Known(None, STATE, None))
+        journal.rollback()
+        journal.append(_event("next"))
+        journal.commit()
+
+        assert journal.baseline.get(ROOT_KEY, b"lost") is None
+        (batch,) = _batches(outbox)
+        assert (batch.first_seq, [event.path for event in batch.events]) == (1, ["kept", "next"])
+
+
+def test_killed_process_leaves_whole_transactions(tmp_path: Path) -> None:
+    """SIGKILL between commits: every event in the outbox has its baseline row, and no row is without its event."""
+    path = tmp_path / "journal.db"
+    script = """
+import sys
+from pathlib import Path
+from agent.baseline import Known
+from agent.event import Event
+from agent.journal import Journal, Made
+journal = Journal(Path(sys.argv[1]), Made("machine", 1, 2))
+for index in range(1_000_000):
+    journal.append(Event("create", str(index), 1))
+    journal.baseline.put(1, str(index).encode(), Known(None, None, None))
+    if index % 7 == 6:
+        journal.commit()
+    if index == 500:
+        print("running", flush=True)
+"""
+    process = subprocess.Popen([sys.executable, "-c", script, str(path)], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+
+    with Journal(path, MADE) as journal, Outbox(path, "p", "host") as outbox:
+        reported = _paths(_batches(outbox))
+        known = {name.decode() for name, _ in journal.baseline.children(ROOT_KEY)}
+    assert len(reported) >= 490
+    assert reported == [str(index) for index in range(len(reported))]
+    assert known == set(reported)
+
+
+def test_epochs_keep_their_numbers(tmp_path: Path) -> None:
+    """A new opening is a new epoch whose first batch names the one before; old rows keep theirs."""
+    path = tmp_path / "journal.db"
+    with Journal(path, MADE) as first:
+        for name in ("a", "b"):
+            first.append(_event(name))
+        first.commit()
+    with Journal(path, MADE) as second, Outbox(path, "p", "host") as outbox:
+        second.append(_event("c"))
+        second.commit()
+        second.append(_event("d"))
+        second.commit()
+        old, new = _batches(outbox)
+
+    assert (old.epoch, old.first_seq, old.previous) == (first.epoch, 1, None)
+    assert (new.epoch, new.first_seq, new.previous) == (second.epoch, 1, Previous(first.epoch, 2))
+    assert old.agent == new.agent
+    assert [event.path for event in new.events] == ["c", "d"]
+
+
+def test_previous_names_an_epoch_that_was_published(tmp_path: Path) -> None:
+    """The last number of the epoch before is known even when none of its rows is left."""
+    path = tmp_path / "journal.db"
+    with Journal(path, MADE) as first, Outbox(path, "p", "host") as outbox:
+        first.append(_event("a"))
+        first.commit()
+        parcel = outbox.next(0)
+        assert parcel is not None
+        first.forget(parcel.row)
+        first.commit()
+    with Journal(path, MADE) as second, Outbox(path, "p", "host") as outbox:
+        second.append(_event("b"))
+        second.commit()
+
+        assert [batch.previous for batch in _batches(outbox)] == [Previous(first.epoch, 1)]
+
+
+def test_heartbeat_has_the_next_number(tmp_path: Path) -> None:
+    """A heartbeat is a batch without events."""
+    path = tmp_path / "journal.db"
+    with Journal(path, MADE) as journal, Outbox(path, "p", "host") as outbox:
+        batch = decode_batch(outbox.heartbeat(journal.epoch, 7))
+
+    assert (batch.project, batch.host, batch.first_seq, batch.events) == ("p", "host", 7, [])
+
+
+@pytest.mark.parametrize("other", [Made("other", 1, 2), Made("machine", 9, 2), Made("machine", 1, 9)])
+def test_copied_journal_is_a_new_agent(tmp_path: Path, other: Made) -> None:
+    """Another machine or root: a new agent that knows nothing; what waits is sent as the old one's."""
+    path = tmp_path / "journal.db"
+    with Journal(path, MADE) as original:
+        original.append(_event("waiting"))
+        original.baseline.put(ROOT_KEY, b"f", Known(None, STATE, None))
+        original.commit()
+    with Journal(path, other) as copy, Outbox(path, "p", "host") as outbox:
+        copy.append(_event("own"))
+        copy.commit()
+        old, new = _batches(outbox)
+        known = copy.baseline.get(ROOT_KEY, b"f")
+
+    assert copy.copied
+    assert known is None
+    assert (old.agent, new.agent) == (original.meta.agent, copy.meta.agent)
+    assert old.agent != new.agent
+    assert (new.first_seq, new.previous) == (1, None)
+
+
+def test_damaged_journal_is_kept_aside(tmp_path: Path) -> None:
+    """A file that is no journal does not stop the agent, and is not thrown away."""
+    path = tmp_path / "journal.db"
+    path.write_bytes(b"this is no database" * 1000)
+    with pytest.raises(JournalCorrupt):
+        Journal(path, MADE)
+
+    journal, aside = open_journal(path, MADE)
+
+    with journal:
+        assert aside is not None
+        assert aside.read_bytes().startswith(b"this is no database")
+
+
+def test_batches_are_bounded(tmp_path: Path) -> None:
+    """A batch holds at most 500 events and stays below its largest size, whatever the events are."""
+    path = tmp_path / "journal.db"
+    with Journal(path, MADE) as journal, Outbox(path, "p", "host") as outbox:
+        for _ in range(1200):
+            journal.append(_event("x"))
+        for _ in range(300):
+            journal.append(_event("\x01" * 4000))  # six bytes each in JSON
+        journal.commit()
+        sizes = []
+        after = 0
+        while parcel := outbox.next(after):
+            sizes.append((parcel.events, len(parcel.value)))
+            after = parcel.row
+
+    assert sum(events for events, _ in sizes) == 1500
+    assert all(events <= 500 and length <= 900 * 1024 for events, length in sizes)
+
+
+def test_event_too_large_loses_what_can_be_done_without(tmp_path: Path) -> None:
+    """An event that no batch could hold goes without its spine and stays an event."""
+    path = tmp_path / "journal.db"
+    with Journal(path, MADE) as journal, Outbox(path, "p", "host") as outbox:
+        journal.append(Event("create", "f", 1, spine=["18446744073709551615"] * 50_000))
+        journal.commit()
+        (batch,) = _batches(outbox)
+
+    assert (batch.events[0].path, batch.events[0].spine) == ("f", None)
+
+
+def test_full_disk_is_an_error_of_the_commit(tmp_path: Path) -> None:
+    """A write that fails leaves the last commit as it was."""
+    path = tmp_path / "journal.db"
+    with Journal(path, MADE) as journal, Outbox(path, "p", "host") as outbox:
+        journal.append(_event("kept"))
+        journal.commit()
+        journal._database.execute("PRAGMA max_page_count = 20")
+        with pytest.raises(sqlite3.OperationalError, match="full"):
+            for index in range(20_000):
+                journal.append(_event(str(index)))
+            journal.commit()
+        journal.rollback()
+
+        assert _paths(_batches(outbox)) == ["kept"]
+        assert os.path.exists(path)

@@ -1,0 +1,104 @@
+"""A root that is really watched, by a thread and a journal of the agent's own, without a broker."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from agent.event import Event
+from agent.files import look
+from agent.handover import Handover
+from agent.journal import Journal, Made
+from agent.outbox import Outbox
+from agent.session import Start, Task
+from agent.settings import AgentSettings
+from agent.watching import Watching
+
+_decode = msgspec.json.Decoder(list[Event]).decode
+PATIENCE_S = 20.0
+
+
+class Watched:
+    """Watches `root` from `__enter__` on; leaving takes in all that has happened, as a stopping agent does."""
+
+    def __init__(self, root: Path, state: Path, *, start: Start | None = None, **settings: Any) -> None:
+        self.root = root
+        self.state = state
+        values = {"roots": [{"dir": root, "project": "proj"}], "state_dir": state} | settings
+        self.settings = AgentSettings(**values)
+        self._start = start
+        self._changed = threading.Condition()
+        self._watched = 0
+        self._events: list[Event] = []
+        self._row = 0
+        self._expected: dict[str, int] = {}
+        self._journal_path = state / "proj" / "journal.db"
+
+    def __enter__(self) -> Watched:
+        state = look(bytes(self.root))
+        assert state is not None
+        self.journal = Journal(self._journal_path, Made("machine", state.device, state.inode))
+        self.handover = Handover()
+        self.handover.committed = self._notify
+        self.outbox = Outbox(self._journal_path, "proj", "host")
+        task = Task(self.settings, self.settings.named_roots()[0], self.journal, self.handover, self._on_watched)
+        backend = "inotify" if self.settings.backend == "auto" else self.settings.backend
+        known = bool(self.journal.meta.durable_ns)
+        start = self._start or Start("startup", "agent_down" if known else None)
+        self.thread = Watching(task, backend, start, self._notify)
+        self.thread.start()
+        self.wait(lambda: self._watched > 0)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        self.outbox.__exit__()
+        self.journal.__exit__()
+
+    def stop(self) -> None:
+        """End the thread after it has taken in what has happened."""
+        self.handover.stop()
+        self.thread.join(PATIENCE_S)
+        assert not self.thread.is_alive()
+        if self.thread.failure is not None:
+            raise self.thread.failure
+
+    def events(self) -> list[Event]:
+        """Return all events that are in the outbox, in order; their numbers are checked."""
+        while rows := self.outbox.rows(self._row):
+            for each in rows:
+                assert each.first_seq == self._expected.get(each.epoch, 1)
+                events = _decode(b"[" + each.events + b"]")
+                assert len(events) == each.size
+                self._expected[each.epoch] = each.first_seq + each.size
+                self._events += events
+            self._row = rows[-1].id
+        return self._events
+
+    def until(self, condition: Callable[[list[Event]], bool]) -> list[Event]:
+        """Return the events as soon as they satisfy a condition."""
+        self.wait(lambda: condition(self.events()))
+        return self.events()
+
+    def wait(self, condition: Callable[[], bool]) -> None:
+        """Wait, woken by every commit, until a condition holds."""
+        deadline = time.monotonic() + PATIENCE_S
+        with self._changed:
+            while not condition():
+                if self.thread.failure is not None:
+                    raise self.thread.failure
+                assert time.monotonic() < deadline, "the agent did not get there in time"
+                self._changed.wait(0.5)
+
+    def _on_watched(self, watches: int) -> None:
+        self._watched += 1
+        self._notify()
+
+    def _notify(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
