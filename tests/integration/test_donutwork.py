@@ -21,7 +21,7 @@ SCOPES = ["directory_monitor:read", "directory_monitor:write", "sql:read"]
 EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 
-@dataclass
+@dataclass(repr=False)
 class Monitor:
     """A project of the test's own, with a key that is bound to it and an ingress token."""
 

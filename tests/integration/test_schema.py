@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -44,7 +42,8 @@ def test_apply_twice_changes_nothing(store: StoreProcess, client: Any) -> None:
 def test_every_table_and_column_is_commented(client: Any) -> None:
     """The schema is its own reference."""
     silent = client.query(
-        "SELECT table, name FROM system.columns WHERE database = currentDatabase() AND comment = '' UNION ALL "
+        "SELECT table, name FROM system.columns WHERE database = currentDatabase() AND comment = '' "
+        "UNION ALL "
         "SELECT name, '' FROM system.tables WHERE database = currentDatabase() AND comment = ''"
     ).result_rows
 
@@ -96,4 +95,3 @@ def test_migrations_are_numbered_without_gaps() -> None:
     numbers = [migration.version for migration in schema.migrations()]
 
     assert numbers == list(range(1, len(numbers) + 1))
-    assert Path(os.path.dirname(schema.__file__), "clickhouse").is_dir()

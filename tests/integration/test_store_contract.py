@@ -61,7 +61,8 @@ def table(client: Any) -> str:
     """An empty table of its own."""
     name = f"t_{uuid4().hex}"
     client.command(
-        f"CREATE TABLE {name} (a UInt64, b String, c Nullable(DateTime64(6, 'UTC')), d Array(LowCardinality(String)))"
+        f"CREATE TABLE {name} "
+        "(a UInt64, b String, c Nullable(DateTime64(6, 'Asia/Tokyo')), d Array(LowCardinality(String)))"
         " ENGINE = MergeTree ORDER BY a SETTINGS non_replicated_deduplication_window = 100"
     )
     return name
@@ -166,8 +167,8 @@ def test_formats_with_a_frame_come_whole(database: Place, format_name: str) -> N
     if format_name.startswith("JSON"):
         assert len(json.loads(text)["data"]) == 200_000
     else:
-        assert text.count("199999") == 1
-        assert text.count("<result>" if format_name == "XML" else "n") in (1, 200_000)
+        frame = {"CSVWithNames": '"n"', "TSVWithNamesAndTypes": "UInt64", "XML": "</result>"}[format_name]
+        assert (text.count(frame), text.count("199999")) == (1, 1)
 
 
 def test_query_may_be_split_between_url_and_body(database: Place) -> None:
@@ -269,15 +270,17 @@ def test_clickhouse_connect_inserts_and_reads(database: Place, table: str, compr
 
     client.close()
     assert len(result) == len(rows)
-    assert result[69_999] == (69_999, "r69999", datetime(1950, 1, 1, tzinfo=UTC), ["a", "b"])
+    assert result[69_999][2].astimezone(UTC) == datetime(1950, 1, 1, tzinfo=UTC)
+    assert result[69_999][:2] + result[69_999][3:] == (69_999, "r69999", ["a", "b"])
 
 
 def test_clickhouse_connect_reads_every_kind_of_type(client: Any) -> None:
     """The client asks for a later protocol revision: types of every shape are measured right."""
     row = client.query(
-        """SELECT number, toString(number), [[toString(number)]], map('k', number), tuple(1, 'x'), toLowCardinality('l'),
-        CAST(NULL AS Nullable(Int8)), toFixedString('ab', 2), toDecimal128('1.5', 3), CAST('a' AS Enum8('a' = 1)),
-        [toLowCardinality(toNullable('n')), NULL], toUUID('61f0c404-5cb3-11e7-907b-a6006ad3dba0'), toIPv6('::1'),
+        """SELECT number, toString(number), [[toString(number)]], map('k', number), tuple(1, 'x'),
+        toLowCardinality('l'), CAST(NULL AS Nullable(Int8)), toFixedString('ab', 2), toDecimal128('1.5', 3),
+        CAST('a' AS Enum8('a' = 1)), [toLowCardinality(toNullable('n')), NULL],
+        toUUID('61f0c404-5cb3-11e7-907b-a6006ad3dba0'), toIPv6('::1'),
         CAST((1, ['q']) AS Tuple(a UInt8, b Array(String))), toDate32('1925-01-01'), true, repeat('x', 300)
         FROM numbers(2)"""
     ).result_rows[1]

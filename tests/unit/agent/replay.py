@@ -67,17 +67,14 @@ def _below(tree: Tree, path: bytes) -> list[bytes]:
 
 def on_disk(root: Path) -> Tree:
     """Return the tree that is there."""
-    top = bytes(root)
     found: Tree = {}
-    for directory, names, files in os.walk(top):
-        for name in names + files:
-            path = os.path.join(directory, name)
-            relative = os.path.relpath(path, top)
-            if os.path.islink(path):
-                found[relative] = None
-            elif os.path.isdir(path):
-                found[relative] = ""
-            else:
-                with open(path, "rb") as file:
-                    found[relative] = hashlib.sha256(file.read()).hexdigest()
+    for directory, names, files in os.walk(root):
+        for path in (Path(directory) / name for name in names + files):
+            found[os.fsencode(path.relative_to(root))] = _content(path)
     return found
+
+
+def _content(path: Path) -> str | None:
+    if path.is_symlink():
+        return None
+    return "" if path.is_dir() else hashlib.sha256(path.read_bytes()).hexdigest()

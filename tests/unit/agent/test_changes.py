@@ -52,7 +52,10 @@ def test_attributes_of_touch() -> None:
     """touch changes both times."""
     new = OLD._replace(mtime_ns=101, atime_ns=201)
 
-    assert changes.of_attributes(OLD, new, times=True) == (["mtime", "atime"], Former(mtime_ns=100, atime_ns=200))
+    assert changes.of_attributes(OLD, new, times=True) == (
+        ["mtime", "atime"],
+        Former(mtime_ns=100, atime_ns=200),
+    )
 
 
 def test_filetype_by_name() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sqlite3
 import stat
@@ -52,7 +51,7 @@ def test_commit_writes_events_and_baseline(tmp_path: Path) -> None:
 
 
 def test_rollback_takes_back_both(tmp_path: Path) -> None:
-    """Neither an event without its baseline nor a baseline without its event; numbers go on without a hole."""
+    """No event is left without its baseline nor the reverse; numbers go on without a hole."""
     path = tmp_path / "journal.db"
     with Journal(path, MADE) as journal, Outbox(path, "p", "host") as outbox:
         journal.append(_event("kept"))
@@ -70,7 +69,7 @@ def test_rollback_takes_back_both(tmp_path: Path) -> None:
 
 
 def test_killed_process_leaves_whole_transactions(tmp_path: Path) -> None:
-    """SIGKILL between commits: every event in the outbox has its baseline row, and no row is without its event."""
+    """After SIGKILL every event in the outbox has its baseline row, and no row is without its event."""
     path = tmp_path / "journal.db"
     script = """
 import sys
@@ -226,4 +225,3 @@ def test_full_disk_is_an_error_of_the_commit(tmp_path: Path) -> None:
         journal.rollback()
 
         assert _paths(_batches(outbox)) == ["kept"]
-        assert os.path.exists(path)

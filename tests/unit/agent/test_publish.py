@@ -33,6 +33,7 @@ class Broker:
         await asyncio.sleep(0)
         if error is not None:
             self.refused += 1
+            self.news.set()
             raise error
         self.batches.append(batch)
         self.news.set()
@@ -111,7 +112,8 @@ def test_publisher_acknowledges_nothing_before_the_broker(tmp_path: Path) -> Non
             line.write("a")
             task = asyncio.create_task(line.publisher.run())
             while broker.refused < 3:
-                await asyncio.sleep(0)
+                broker.news.clear()
+                await broker.news.wait()
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -14,10 +13,24 @@ from hypothesis import strategies as st
 from tests.unit.agent.replay import on_disk, replay
 from tests.unit.agent.watched import Watched
 
-_names = st.sampled_from([b"a", b"b", b"c", b"new\nline", b"bad\xff", b"x" * 255])
-_paths = st.lists(_names, min_size=1, max_size=3).map(b"/".join)
+_names = st.sampled_from(["a", "b", "c", "new\nline", "bad\udcff", "x" * 255])
+_paths = st.lists(_names, min_size=1, max_size=3).map("/".join)
 _verbs = st.sampled_from(
-    ["mkdir", "mkdir", "write", "write", "append", "rename", "rename", "unlink", "rmtree", "out", "in", "symlink", "chmod"]
+    [
+        "mkdir",
+        "mkdir",
+        "write",
+        "write",
+        "append",
+        "rename",
+        "rename",
+        "unlink",
+        "rmtree",
+        "out",
+        "in",
+        "symlink",
+        "chmod",
+    ]
 )
 _operations = st.lists(st.tuples(_verbs, _paths, _paths), min_size=1, max_size=60)
 
@@ -31,55 +44,53 @@ class _Playground:
         self._moved = 0
         self._writes = 0
 
-    def do(self, verb: str, one: bytes, other: bytes) -> None:
-        path, second = (os.path.join(bytes(self.root), name) for name in (one, other))
+    def do(self, verb: str, one: str, other: str) -> None:
         with contextlib.suppress(OSError):
-            getattr(self, f"_{verb}")(path, second)
+            getattr(self, f"_{verb}")(self.root / one, self.root / other)
 
-    def _mkdir(self, path: bytes, _: bytes) -> None:
-        os.makedirs(path)
+    def _mkdir(self, path: Path, _: Path) -> None:
+        path.mkdir(parents=True)
 
-    def _write(self, path: bytes, _: bytes) -> None:
+    def _write(self, path: Path, _: Path) -> None:
         self._writes += 1
-        with open(path, "wb") as file:
-            file.write(b"%d" % self._writes)
+        path.write_bytes(b"%d" % self._writes)
 
-    def _append(self, path: bytes, _: bytes) -> None:
-        with open(path, "ab") as file:
+    def _append(self, path: Path, _: Path) -> None:
+        with path.open("ab") as file:
             file.write(b"more")
 
-    def _rename(self, path: bytes, second: bytes) -> None:
-        os.rename(path, second)
+    def _rename(self, path: Path, second: Path) -> None:
+        path.rename(second)
 
-    def _unlink(self, path: bytes, _: bytes) -> None:
-        os.unlink(path)
+    def _unlink(self, path: Path, _: Path) -> None:
+        path.unlink()
 
-    def _rmtree(self, path: bytes, _: bytes) -> None:
+    def _rmtree(self, path: Path, _: Path) -> None:
         shutil.rmtree(path)
 
-    def _out(self, path: bytes, _: bytes) -> None:
-        os.rename(path, bytes(self._outside / str(self._moved + 1)))
+    def _out(self, path: Path, _: Path) -> None:
+        path.rename(self._outside / str(self._moved + 1))
         self._moved += 1
 
-    def _in(self, path: bytes, _: bytes) -> None:
-        os.rename(bytes(self._outside / str(self._moved)), path)
+    def _in(self, path: Path, _: Path) -> None:
+        (self._outside / str(self._moved)).rename(path)
         self._moved -= 1
 
-    def _symlink(self, path: bytes, _: bytes) -> None:
-        os.symlink("nowhere", path)
+    def _symlink(self, path: Path, _: Path) -> None:
+        path.symlink_to("nowhere")
 
-    def _chmod(self, path: bytes, _: bytes) -> None:
-        os.chmod(path, 0o700)
+    def _chmod(self, path: Path, _: Path) -> None:
+        path.chmod(0o700)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(before=_operations, during=_operations, down=_operations)
 def test_replay_is_the_tree_on_disk(
-    before: list[tuple[str, bytes, bytes]],
-    during: list[tuple[str, bytes, bytes]],
-    down: list[tuple[str, bytes, bytes]],
+    before: list[tuple[str, str, str]],
+    during: list[tuple[str, str, str]],
+    down: list[tuple[str, str, str]],
 ) -> None:
-    """Before the first start, while it watches and while it is down: no path twice, none missing, content right."""
+    """Before the first start, while it watches, while it is down: no path twice or missing, content right."""
     with tempfile.TemporaryDirectory() as name:
         ground = _Playground(Path(name))
         for operation in before:

@@ -121,7 +121,7 @@ def test_second_agent_on_one_journal_is_refused(root: Path, tmp_path: Path) -> N
 
 
 def test_broker_away_is_said_once_and_nothing_is_lost(root: Path, tmp_path: Path) -> None:
-    """Without a broker the agent says which and what to check, goes on, and keeps everything for the next start."""
+    """Without a broker the agent says which and what to check, once, and keeps all for the next start."""
     script = _RUN.replace("stdout=True", "stdout=False, grace_s=0.1").replace(
         "KafkaSettings()", "KafkaSettings(bootstrap_servers='127.0.0.1:1')"
     )
@@ -151,5 +151,15 @@ print(*sorted({name.partition(".")[0] for name in sys.modules}))
     )
 
     imported = set(done.stdout.split())
-    server = {"faust", "mode", "fastapi", "starlette", "uvicorn", "clickhouse_connect", "chdb", "jgo", "sqlglot"}
+    server = {
+        "faust",
+        "mode",
+        "fastapi",
+        "starlette",
+        "uvicorn",
+        "clickhouse_connect",
+        "chdb",
+        "jgo",
+        "sqlglot",
+    }
     assert imported & (server | {"processors", "api", "deploy", "rocksdict", "prometheus_client"}) == set()

@@ -17,7 +17,9 @@ def _file(tmp_path: Path, text: str) -> Path:
 
 def test_settings_of_a_file(tmp_path: Path) -> None:
     """A TOML file names roots and everything else; `{host}` is the host's name."""
-    path = _file(tmp_path, f'host = "h1"\nsettle_ms = 5\n[[roots]]\ndir = "{tmp_path}"\nproject = "etc-{{host}}"\n')
+    path = _file(
+        tmp_path, f'host = "h1"\nsettle_ms = 5\n[[roots]]\ndir = "{tmp_path}"\nproject = "etc-{{host}}"\n'
+    )
 
     settings = read(path)
 
@@ -27,7 +29,10 @@ def test_settings_of_a_file(tmp_path: Path) -> None:
 
 def test_settings_precedence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The command line wins over the environment, and that over the file."""
-    path = _file(tmp_path, f'settle_ms = 1\ngrace_s = 1\nhost = "file"\nroots = [{{dir = "{tmp_path}", project = "p"}}]')
+    path = _file(
+        tmp_path,
+        f'settle_ms = 1\ngrace_s = 1\nhost = "file"\nroots = [{{dir = "{tmp_path}", project = "p"}}]',
+    )
     monkeypatch.setenv("FSWIRE_AGENT_SETTLE_MS", "2")
     monkeypatch.setenv("FSWIRE_AGENT_GRACE_S", "2")
 

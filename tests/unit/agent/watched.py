@@ -24,7 +24,7 @@ PATIENCE_S = 20.0
 
 
 class Watched:
-    """Watches `root` from `__enter__` on; leaving takes in all that has happened, as a stopping agent does."""
+    """Watches `root` from `__enter__` on; leaving takes in what has happened, as a stopping agent does."""
 
     def __init__(self, root: Path, state: Path, *, start: Start | None = None, **settings: Any) -> None:
         self.root = root
@@ -46,7 +46,9 @@ class Watched:
         self.handover = Handover()
         self.handover.committed = self._notify
         self.outbox = Outbox(self._journal_path, "proj", "host")
-        task = Task(self.settings, self.settings.named_roots()[0], self.journal, self.handover, self._on_watched)
+        task = Task(
+            self.settings, self.settings.named_roots()[0], self.journal, self.handover, self._on_watched
+        )
         backend = "inotify" if self.settings.backend == "auto" else self.settings.backend
         known = bool(self.journal.meta.durable_ns)
         start = self._start or Start("startup", "agent_down" if known else None)
