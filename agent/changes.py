@@ -37,7 +37,7 @@ def of_content(known: Known, state: State, sha256: bytes | None) -> Difference:
 def of_attributes(old: State | None, state: State, *, times: bool) -> Difference:
     """Return which of mode, uid, gid and, with `times`, mtime and atime differ, and their old values.
 
-    Reading a file moves its atime too, so atime alone explains a change of attributes only where nothing else does.
+    Reading a file moves its atime too, so atime explains a change only where nothing else does.
     """
     changed: list[Changed] = []
     former = Former()

@@ -1,4 +1,4 @@
-"""Reports what happened to a file that stays where it is: content written, attributes changed, a difference found."""
+"""Reports what happens to a file that stays where it is: written, changed in attributes, found different."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Edits:
     def attributes(
         self, place: Place, known: Known, state: State | None, when: When, *, writing: bool
     ) -> None:
-        """Report a change of attributes; `writing`: size and times belong to a write that is still to be told."""
+        """Report a change of attributes; `writing`: size and times belong to a write still to be told."""
         event = self._report.event("attribute", place, when, state, is_dir=known.is_dir, known=known)
         old = known.state
         if old is not None and state is not None:
@@ -71,6 +71,8 @@ class Edits:
         if not known.is_dir and not (old and state.same_content(old)):
             digest = self._view.digest(place, state)
             content = changes.of_content(known, digest.state, digest.sha256)
+            if old and not old.ctime_ns and not known.sha256 and digest.sha256 and "data" not in content[0]:
+                content[0].insert(0, "data")  # its closeWrite was never told
         if "data" in content[0] or "size" in content[0]:
             self._found("modify", place, known, digest, when, content)
             old = old and old._replace(mtime_ns=digest.state.mtime_ns, atime_ns=digest.state.atime_ns)

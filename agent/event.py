@@ -148,7 +148,7 @@ class Event(msgspec.Struct, omit_defaults=True):
     changed: list[Changed] | None = None
     previous: Former | None = None
     written: bool = False
-    """Of a closeWrite: data was written since the last report. Of a modify: nothing was for a settle window."""
+    """Of a closeWrite: data was written since the last report. Of a modify: the writing has settled."""
     actor: Actor | None = None
     gap: Gap | None = None
     """Of gap and gap_closed."""

@@ -1,6 +1,7 @@
 """What is at a path right now: one system call that never follows a symbolic link.
 
-Paths are bytes, as the kernel has them. On Linux `statx(2)` is asked, because `stat` does not tell the birth time.
+Paths are bytes, as the kernel has them. On Linux `statx(2)` is asked, because `stat` does not tell the
+birth time.
 """
 
 from __future__ import annotations

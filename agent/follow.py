@@ -1,8 +1,9 @@
 """Turns the kernel's records, in their order, into events.
 
-A record says what happened then; a look at the file says what is there now. They belong together only if the file
-seen is the one that the record is about: the same device, inode and birth time as was known, in a directory that
-still is where it was. Otherwise the event goes without a state and the path is looked at again later.
+A record says what happened then; a look at the file says what is there now. They belong together only if
+the file seen is the one that the record is about: the same device, inode and birth time as was known, in a
+directory that still is where it was. Otherwise the event goes without a state and the path is looked at
+again later.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ class Follower:
             self._edits.attributes(place, known, state, When(record.time_ns), writing=False)
 
     def move(self, move: Move, following: Record | Move | None) -> bool:
-        """Report a rename; True if `following`, the next operation, was part of it and needs no more handling."""
+        """Report a rename; True if `following`, the next operation, was part of it and is done with."""
         source = self._end(move.source)
         target = self._end(move.target)
         record = move.source or move.target
@@ -107,7 +108,7 @@ class Follower:
         return False
 
     def reconcile(self, item: Record | Move) -> None:
-        """Look at the names again that a record from before the end of a scan is about: the scan may have told it."""
+        """Look again at the names in a record from before a scan's end, which may have told it already."""
         records = (item.source, item.target) if isinstance(item, Move) else (item,)
         for record in records:
             directory = self._view.watches.of(record.wd) if record else None
@@ -221,7 +222,7 @@ class Follower:
             self._view.vanish(target, known, when, extra="override")
 
     def _is_exchange(self, source: Place, target: Place, following: Record | Move | None) -> bool:
-        """Tell whether two files swapped their names (RENAME_EXCHANGE): the kernel reports two renames in a row."""
+        """Tell whether two files swapped their names (RENAME_EXCHANGE), told as two renames in a row."""
         if not isinstance(following, Move) or self._end(following.source) != target:
             return False
         one, other = self._view.known(source), self._view.known(target)
@@ -230,7 +231,7 @@ class Follower:
         return self._is_at(target, one) and self._is_at(source, other)
 
     def _exchange(self, source: Place, target: Place, when: When) -> None:
-        """Report a swap so that a replay without a third name ends right: target gone, renamed, source new."""
+        """Report a swap so that a replay ends right without a third name: target gone, rename, source new."""
         is_dir = bool((self._view.known(target) or Known(None, None, None)).is_dir)
         self._within(source, target, when, is_dir=False)
         state = self._see_new(source, is_dir=is_dir)

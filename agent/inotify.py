@@ -21,7 +21,7 @@ from collections import deque
 from agent.records import CHANGES, DONT_FOLLOW, EXCL_UNLINK, MASK_CREATE, ONLYDIR, Chunk
 
 _HOW = ONLYDIR | DONT_FOLLOW | EXCL_UNLINK | MASK_CREATE
-"""MASK_CREATE: a directory that is watched already is refused (EEXIST) and never taken from its first name."""
+"""MASK_CREATE: a directory that is watched already is refused (EEXIST), not taken from its first name."""
 _READ_BYTES = 256 * 1024
 _UNREAD_BYTES = 64 * 1024 * 1024
 

@@ -1,7 +1,8 @@
 """The agent's memory of one root: baseline and outbox in one SQLite file, changed in one transaction.
 
-Events go in with `append` and become durable, together with the baseline rows that they changed, at `commit`.
-They leave by `forget`, after the broker has acknowledged them. One thread writes; `agent.outbox` reads beside it.
+Events go in with `append` and become durable, together with the baseline rows that they changed, at
+`commit`. They leave by `forget`, after the broker has acknowledged them. One thread writes; `agent.outbox`
+reads beside it.
 """
 
 from __future__ import annotations
@@ -112,7 +113,7 @@ class Journal:
         return self.last_seq + len(self._events) - self._durable_seq
 
     def commit(self) -> int:
-        """Make baseline and events durable against the death of this process; returns the number of events."""
+        """Make baseline and events outlive this process; returns the number of events."""
         if not self._database.in_transaction:
             return 0
         self._write_row()
@@ -137,7 +138,7 @@ class Journal:
         self._database.execute("INSERT OR REPLACE INTO meta VALUES (1, ?)", (msgspec.json.encode(self.meta),))
 
     def forget(self, row: int) -> None:
-        """Drop outbox rows up to `row`, which the broker has acknowledged, and epochs of which none are left."""
+        """Drop outbox rows up to `row`, which the broker has acknowledged, and epochs without rows."""
         self._begin()
         self._database.execute("DELETE FROM outbox WHERE id <= ?", (row,))
         self._database.execute(

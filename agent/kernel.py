@@ -1,7 +1,7 @@
 """Watches one root through inotify, from placing the watches to the end of the session.
 
-A session ends when it is asked to stop, when the kernel's queue overflowed, or when the root is gone; whoever runs
-it begins another, and the scan with which each begins finds what was missed.
+A session ends when it is asked to stop, when the kernel's queue overflowed, or when the root is gone;
+whoever runs it begins another, and the scan with which each begins finds what was missed.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _LOOK_AGAIN_S = 0.2
 
 
 class KernelSession:
-    """One life of an inotify instance; `lost_since_ns`: after an overflow, from when on records are missing."""
+    """One life of an inotify instance; `lost_since_ns`: since when records are missing after an overflow."""
 
     def __init__(self, task: Task) -> None:
         self._task = task
@@ -71,7 +71,7 @@ class KernelSession:
         )
         self._scanning = True
         self._horizon: int | None = None
-        """Records before this position may tell what the first scan has told; None: there are none any more."""
+        """Records before this position may tell what the scan has told; None: there are none any more."""
         self._read_ns = self.lost_since_ns = time.time_ns()
         self._root_checked = 0.0
 

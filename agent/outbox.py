@@ -1,4 +1,4 @@
-"""Reads the journal's outbox for whoever publishes it: batches in order, each with the numbers it was given."""
+"""Reads the journal's outbox for whoever publishes it: batches in order, with the numbers they were given."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Tells the agent's own opens and reads from those of others, which look the same to inotify.
 
-Whatever the agent opens, it notes the positions in the kernel's queue before and after: of the records in between
-about that path, one open, one close and the reads are its own.
+Whatever the agent opens, it notes the positions in the kernel's queue before and after: of the records in
+between about that path, one open, one close and the reads are its own.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class _Window:
 
 
 class OwnAccess:
-    """What the agent has opened lately; `position` None: opens and reads are not reported, nothing is noted."""
+    """What the agent has opened lately; `position` None: nobody asked for opens and reads."""
 
     def __init__(self, position: Callable[[], int] | None) -> None:
         self._position = position

@@ -1,8 +1,8 @@
 """Makes one rename of the two records that inotify reports for it; pure, knows neither clock nor kernel.
 
-Both halves carry one cookie, usually adjacent but not always (inotify(7)). A half whose partner has not come is
-held, and all that follows it, so that order is kept: the rename stands where its first half stood, because what
-other records say of either name after that point happened after the rename.
+Both halves carry one cookie, usually adjacent but not always (inotify(7)). A half whose partner has not
+come is held, and all that follows it, so that order is kept: the rename stands where its first half stood,
+because what other records say of either name after that point happened after the rename.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Pairing:
         self._held.popleft()
 
     def give_up(self, before_ns: int) -> None:
-        """Wait no longer for partners of halves that were read before a moment: those are moves out of view."""
+        """Wait no longer for partners of halves read before a moment: those are moves out of view."""
         for cookie, move in list(self._waiting.items()):
             if move.source is not None and move.source.time_ns <= before_ns:
                 move.waiting = False

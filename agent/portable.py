@@ -1,7 +1,8 @@
 """Watches one root through watchfiles, where inotify is not or by choice.
 
-watchfiles tells which paths changed lately, in no order, without saying what happened: each is looked at again and
-compared with what was known. Nothing is said that is not so, but operations between two looks are folded into one.
+watchfiles tells which paths changed lately, in no order, without saying what happened: each is looked at
+again and compared with what was known. Nothing is said that is not so, but operations between two looks are
+folded into one.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _IDLE_MS = 200
 
 
 class PortableSession:
-    """One life of a watchfiles watcher; `lost_since_ns`: from when on it may have told less than there was."""
+    """One life of a watchfiles watcher; `lost_since_ns`: since when it may have told too little."""
 
     def __init__(self, task: Task) -> None:
         self._task = task
@@ -72,7 +73,9 @@ class PortableSession:
                 paths = next(changes, None)
             except RuntimeError as error:  # WatchfilesRustInternalError: a name that is no UTF-8, most often
                 check_root(self._view)
-                _log.warning("watchfiles_failed", project=self._task.root.project, error=str(error), retry=True)
+                _log.warning(
+                    "watchfiles_failed", project=self._task.root.project, error=str(error), retry=True
+                )
                 self.lost_since_ns = self._task.journal.meta.durable_ns
                 return End.OVERFLOWED
             if paths is None:

@@ -1,7 +1,7 @@
 """Sends a root's outbox to `fswire.raw`: batch after batch, each until the broker has acknowledged it.
 
-One batch of a project is on its way at a time. Whatever goes wrong is tried again for ever, with back-off: the
-outbox keeps what is not acknowledged, and consumers drop what comes twice by agent, epoch and number.
+One batch of a project is on its way at a time. Whatever goes wrong is tried again for ever, with back-off:
+the outbox keeps what is not acknowledged, and consumers drop what comes twice by agent, epoch and number.
 """
 
 from __future__ import annotations
@@ -12,7 +12,12 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordTooLargeError
+from aiokafka.errors import (
+    KafkaError,
+    MessageSizeTooLargeError,
+    RecordTooLargeError,
+    UnknownTopicOrPartitionError,
+)
 
 from agent.handover import Handover
 from agent.kafka import KafkaSettings, partition_of
@@ -23,6 +28,8 @@ _log = structlog.get_logger()
 TOPIC = "raw"
 _FIRST_BACKOFF_S = 0.1
 _LONGEST_BACKOFF_S = 10.0
+_TOPIC_S = 3.0
+"""aiokafka itself looks for a topic that is not there for 40 seconds."""
 _QUIET_S = 60.0
 """A broker that stays away is logged about once in this time."""
 
@@ -32,7 +39,7 @@ Send = Callable[[bytes], Awaitable[None]]
 
 
 class Connection:
-    """The producer that all roots share, made anew after an error: its sequence numbers may no longer agree."""
+    """The producer that all roots share, made anew after an error: its numbers may no longer agree."""
 
     def __init__(self, kafka: KafkaSettings) -> None:
         self._kafka = kafka
@@ -44,7 +51,7 @@ class Connection:
         """Send one record and wait for its acknowledgement; raises KafkaError, TimeoutError, OSError."""
         producer = await self._started()
         try:
-            partitions = len(await producer.partitions_for(self._topic))
+            partitions = await self._partitions(producer)
             key = project.encode()
             await producer.send_and_wait(
                 self._topic, value, key=key, partition=partition_of(project, partitions)
@@ -54,6 +61,14 @@ class Connection:
         except (KafkaError, OSError):
             await self._discard(producer)
             raise
+
+    async def _partitions(self, producer: AIOKafkaProducer) -> int:
+        try:
+            return len(await asyncio.wait_for(producer.partitions_for(self._topic), _TOPIC_S))
+        except TimeoutError:
+            raise UnknownTopicOrPartitionError(
+                f"there is no topic {self._topic}: fswire topics apply makes it"
+            ) from None
 
     async def close(self) -> None:
         """Let go of the broker."""

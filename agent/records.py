@@ -35,7 +35,7 @@ _HEAD = struct.Struct("iIII")
 
 
 class Record(NamedTuple):
-    """One `struct inotify_event`; `position` is its place in all that this instance has delivered, in bytes."""
+    """One `struct inotify_event`; `position`: its place in all that this instance delivered, in bytes."""
 
     wd: int
     mask: int

@@ -56,7 +56,7 @@ class Reporter:
         is_dir: bool,
         known: Known | None = None,
     ) -> Event:
-        """Return an event about a place, in the state that was seen, else under the id that it is known by."""
+        """Return an event about a place, in the state that was seen, else with the id it is known by."""
         path, path_b64 = self.path(place)
         event = Event(kind, path, when.time_ns, when.source, path_b64=path_b64, is_dir=is_dir)
         typed = state or (known.state if known else None)

@@ -1,9 +1,10 @@
-"""Runs an agent until SIGTERM or SIGINT: a watching thread and a publishing task for each root (`agent.line`)."""
+"""Runs an agent until SIGTERM or SIGINT: per root a watching thread and a publishing task (`agent.line`)."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import signal
 import sys
 import tempfile
@@ -33,6 +34,7 @@ def main(settings: AgentSettings, kafka: KafkaSettings) -> int:
     1, with a message on standard error: a root is no directory, another agent has the journal, or a defect.
     """
     log.configure("agent")
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it repeats what `broker_unavailable` says once
     try:
         with contextlib.ExitStack() as stack:
             if settings.stdout:

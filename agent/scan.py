@@ -32,8 +32,8 @@ class RootGone(Exception):
 class Scanner:
     """Walks a view's tree.
 
-    `watch` places a watch on a path (None: this source has none); `early` gives the first record of each name that
-    arrived since for a watch; `pause` is called between entries: it commits, and may raise to end the scan.
+    `watch` places a watch on a path (None: this source has none); `early` gives the first record of each name
+    that has come for a watch so far; `pause` is called between entries: it commits, and may raise.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Scanner:
         self._clock = clock
 
     def compare(self, top: Directory, source: Source, *, kind: Kind = "create", deep: bool = True) -> None:
-        """Report all differences below a directory; `kind` of what was not known, `deep`: of known ones too."""
+        """Report all differences below a directory; `kind`: of new paths; `deep`: enter known directories."""
         pending = [top]
         while pending:
             directory = pending.pop()
@@ -122,7 +122,7 @@ class Scanner:
     def _meet(
         self, place: Place, known: Known | None, state: State, source: Source, kind: Kind, *, hashed: bool
     ) -> Directory | None:
-        """Report what is on disk at a place, against what is known of it; returns the directory, if it is one."""
+        """Report what is on disk at a place against what is known; returns the directory, if it is one."""
         if known is not None and known.is_dir != state.is_dir:
             self._view.vanish(place, known, found(source))
             known = None
@@ -134,7 +134,7 @@ class Scanner:
         return self._view.enter(place, known, state)
 
     def _missed(self, place: Place, first: int, source: Source) -> None:
-        """Report a name that was there when the watch was placed and gone at the listing: records say what became."""
+        """Report a name that was there at the watch and not at the listing: records say what became of it."""
         if first & APPEARS or self._view.known(place) or self.is_excluded(place):
             return
         is_dir = bool(first & ISDIR)
@@ -144,13 +144,13 @@ class Scanner:
             self._pause()
 
     def _open(self, directory: Directory) -> list[bytes] | None:
-        """Watch and list a directory; None if that cannot be, which is reported or will be looked at again."""
+        """Watch and list a directory; None if that cannot be: it is reported, or will be looked at again."""
         path = self._view.path(directory)
         try:
             if directory.wd is None and not directory.refused:
                 self._place_watch(directory, path)
             with self._view.own.access((directory.parent or directory, directory.name)):
-                return sorted(os.listdir(path))
+                return sorted(os.listdir(path))  # noqa: PTH208 - paths are bytes
         except (FileNotFoundError, NotADirectoryError, FileExistsError) as error:
             if directory.parent is None:
                 raise RootGone from error
@@ -192,7 +192,7 @@ class Scanner:
 def _merge(
     names: list[bytes], rows: Iterator[tuple[bytes, Known]]
 ) -> Iterator[tuple[bytes, bool, Known | None]]:
-    """Yield each name of two ordered sequences once: whether the first has it, and what the second has for it."""
+    """Yield each name of two ordered sequences once: whether the first has it, what the second has for it."""
     row = next(rows, None)
     for name in names:
         while row is not None and row[0] < name:

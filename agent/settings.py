@@ -1,4 +1,4 @@
-"""What an agent is told: roots and how to watch them, from a TOML file, the environment and the command line."""
+"""What an agent is told: roots and how to watch them, by a TOML file, the environment, the command line."""
 
 from __future__ import annotations
 
@@ -125,8 +125,8 @@ def read(config: Path | None = None, **given: Any) -> AgentSettings:
             settings_cls: type[BaseSettings],
             init_settings: PydanticBaseSettingsSource,
             env_settings: PydanticBaseSettingsSource,
-            dotenv_settings: PydanticBaseSettingsSource,
-            file_secret_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic passes it by name
+            file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the same
         ) -> tuple[PydanticBaseSettingsSource, ...]:
             return init_settings, env_settings, InitSettingsSource(settings_cls, content)
 

@@ -1,7 +1,7 @@
-"""What has been reported of a tree, and how more is reported: one call changes baseline, directories and outbox.
+"""What has been reported of a tree, and how more is: one call changes baseline, directories and outbox.
 
-Whatever calls it, replaying the events gives exactly the paths of the baseline. Here are the changes that make a
-path appear, move or go; those of a file that stays where it is are in `agent.edits`.
+Whatever calls it, replaying the events gives exactly the paths of the baseline. Here are the changes that
+make a path appear, move or go; those of a file that stays where it is are in `agent.edits`.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class View:
     ) -> Directory | None:
         """Report a path that was not known and return the new directory, if it is one.
 
-        `hashed`: with the content's hash, because no closeWrite will follow. `state` None: it has gone, or was
+        `hashed`: with the content's hash, because no closeWrite will follow. `state` None: it was gone, or
         renamed, before it could be looked at.
         """
         directory, name = place
@@ -96,6 +96,8 @@ class View:
             digest = self.digest(place, state)
             state, sha256 = digest.state, digest.sha256
             add_digest(event, digest)
+        elif state and not is_dir:
+            state = state._replace(ctime_ns=0)
         if kind == "rename":
             event.moved = "in"
         self.report.send(event)
@@ -110,7 +112,7 @@ class View:
             self.put((root, b""), Known(root.key, state, None))
 
     def enter(self, place: Place, known: Known, state: State) -> Directory | None:
-        """Return the directory that is at a place, None for anything else; a watch on another one is given up."""
+        """Return the directory at a place, None for anything else; a watch on another one is given up."""
         child = self._child(place, known)
         if child is None:
             return None
@@ -149,7 +151,7 @@ class View:
                 self._gone((above, entry[0]), when)
 
     def rename(self, source: Place, target: Place, known: Known, state: State | None, when: When) -> None:
-        """Report a rename between two places in view; nothing is known at `target`, `state` is what is there."""
+        """Report a rename within view; nothing is known at `target`, `state` is what is there."""
         path, path_b64 = self.report.path(source)
         child = self._child(source, known)
         self._baseline.move(source[0].key, source[1], target[0].key, target[1])
@@ -186,11 +188,11 @@ class View:
         self._baseline.clear()
 
     def carried(self, place: Place, known: Known, state: State) -> Digest:
-        """Return the digest of a file that is known under another name or in an older state, hashed if need be."""
+        """Return the digest of a file known under another name, or in an older state; hashed if need be."""
         old = known.state
-        if old and known.sha256 and old.ctime_ns and old.identity == state.identity:
-            if (old.size, old.mtime_ns) == (state.size, state.mtime_ns):
-                return Digest("ok", known.sha256, state)
+        trusted = old is not None and old.ctime_ns and old.identity == state.identity
+        if old and trusted and known.sha256 and (old.size, old.mtime_ns) == (state.size, state.mtime_ns):
+            return Digest("ok", known.sha256, state)
         return self.digest(place, state)
 
     def digest(self, place: Place, state: State) -> Digest:

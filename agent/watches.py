@@ -1,7 +1,7 @@
 """The directories of one tree in memory, and the watch of each.
 
-Holds no files. A directory that is renamed takes its descendants along without touching them: paths and spines
-are made on demand from the way up, and remembered until the next rename.
+Holds no files. A directory that is renamed takes its descendants along without touching them: paths and
+spines are made on demand from the way up, and remembered until the next rename.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ _LONGEST_RETRY_S = 30.0
 
 
 class Watching(threading.Thread):
-    """Runs sessions for a task until its handover says stop; afterwards `failure` holds what killed it, if anything."""
+    """Runs sessions for a task until its handover says stop; `failure`: the defect that ended it, if any."""
 
     def __init__(self, task: Task, backend: str, first: Start, ended: Callable[[], None]) -> None:
         super().__init__(name=f"watch-{task.root.project}", daemon=True)

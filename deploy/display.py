@@ -56,9 +56,12 @@ class PlainDisplay:
 
     def heard(self, name: str, line: str) -> None:
         """Count throughput; every ten seconds print what moved."""
-        if self._progress.heard(name, line) and self._clock() - self._last_s >= _EVERY_S:
+        if not self._progress.heard(name, line) or self._clock() - self._last_s < _EVERY_S:
+            return
+        moving = [f"{stage} {rate:,.0f}" for stage, rate, _ in self._progress.stages() if rate >= 1]
+        if moving:
             self._last_s = self._clock()
-            self.say("events/s: " + ", ".join(f"{s} {r:,.0f}" for s, r, _ in self._progress.stages()))
+            self.say(f"events/s: {', '.join(moving)}")
 
     def downloaded(self, arrived_bytes: int, total_bytes: int) -> None:
         """Print every tenth of the download."""

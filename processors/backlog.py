@@ -1,4 +1,4 @@
-"""Records of one partition that were read but not yet decided; cut into chunks, bounded by pausing the read."""
+"""Records of one partition that were read but not yet decided: cut into chunks, bounded by pausing."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class OffsetsExpired(Exception):
 
 
 class Backlog:
-    """Filled by the reader, emptied by the partition; pauses the partition at `max_bytes`, resumes at half."""
+    """Filled by the reader, emptied by the partition; reading pauses at `max_bytes`, resumes at half."""
 
     def __init__(
         self, consumer: AIOKafkaConsumer, raw: TopicPartition, *, partitions: int, max_bytes: int

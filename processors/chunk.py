@@ -1,8 +1,8 @@
 """Consecutive raw records of one partition in, everything that becomes of them out; touches no broker.
 
 Repeats are cut per event; what is new goes through the three vocabularies; what cannot be used is parked and
-leaves an announced hole. Made again from the same records and state, a chunk gives the same records at the same
-`src`.
+leaves an announced hole. Made again from the same records and state, a chunk gives the same records at the
+same `src`.
 """
 
 from __future__ import annotations

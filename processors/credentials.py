@@ -1,7 +1,7 @@
 """Secrets of keys and ingress tokens: made here, kept only as hashes, compared in constant time.
 
-A key's secret is 256 random bits, so a plain digest protects it. A token is chosen by people: it gets a salted
-scrypt, and a verdict on it is remembered under a digest keyed with a random number of this process.
+A key's secret is 256 random bits, so a plain digest protects it. A token is chosen by people: it gets a
+salted scrypt, and a verdict on it is remembered under a digest keyed with a random number of this process.
 """
 
 from __future__ import annotations

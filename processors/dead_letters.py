@@ -1,4 +1,4 @@
-"""What could not be taken, parked in `fswire.dead-letters`: why, where it stood, and its bytes cut at 64 KiB."""
+"""What could not be taken, parked in `fswire.dead-letters`: why, where it stood, its bytes cut at 64 KiB."""
 
 from __future__ import annotations
 

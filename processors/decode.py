@@ -34,7 +34,7 @@ Reason = Literal[
 EVENT_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 _AGENT = re.compile(r"[\x21-\x7e]{1,128}")
 _HEX = "0123456789abcdef"
-_LARGEST_ID = 2**64 - 1
+_LARGEST_ID = str(2**64 - 1)
 _WITH_GAP = frozenset(("gap", "gap_closed"))
 
 
@@ -50,7 +50,7 @@ class _Versioned(msgspec.Struct):
 
 
 def decode(value: bytes | None, partition: int, partitions: int) -> Batch | Refusal:
-    """Return the batch that a record of `partition` (of `partitions`) of the raw topic carries, or why not."""
+    """Return the batch that a record carries, or why not; it was read from `partition` of `partitions`."""
     if value is None:
         return Refusal("not_json", "expected a batch, got a tombstone")
     if len(value) > MAX_RECORD_BYTES:
@@ -134,7 +134,8 @@ def _is_decimal(text: str) -> bool:
 
 
 def _is_file_id(text: str) -> bool:
-    return len(text) <= 20 and _is_decimal(text) and int(text) <= _LARGEST_ID
+    short = len(text) < 20 or (len(text) == 20 and text <= _LARGEST_ID)
+    return short and _is_decimal(text)
 
 
 def _http_fault(http: Http) -> str | None:

@@ -1,7 +1,7 @@
-"""The ids that clients gave to HTTP events: the same id with the same content is a repeat, with other content a conflict.
+"""The ids that clients gave to HTTP events: one that comes again is a repeat, with other content a conflict.
 
-Ids are remembered for a while and up to a number; past either, a repeat is a new event. Pure, and clocked by the
-broker's timestamps, so that deciding again gives the same decision.
+Ids are remembered for a while and up to a number; past either, a repeat is a new event. Pure, and clocked by
+the broker's timestamps, so that deciding again gives the same decision.
 """
 
 from __future__ import annotations

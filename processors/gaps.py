@@ -1,4 +1,4 @@
-"""Losses that normalize itself finds, as events of the raw vocabulary: numbers that never came, offsets expired."""
+"""Losses that normalize itself finds, as raw events: numbers that never came, offsets that expired."""
 
 from __future__ import annotations
 

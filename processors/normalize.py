@@ -1,7 +1,7 @@
-"""The service that turns `fswire.raw` into the three vocabularies: an aiokafka consumer inside the Faust worker.
+"""The service that turns `fswire.raw` into the three vocabularies: an aiokafka consumer in the Faust worker.
 
-It owns the connection; what is assigned to it is decided by one `Partition` each. Recovery runs beside the group's
-protocol, never inside its callbacks, so a long one costs no session.
+It owns the connection; what is assigned to it is decided by one `Partition` each. Recovery runs beside the
+group's protocol, never inside its callbacks, so a long one costs no session.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ class Normalize(Service):  # type: ignore[misc]
         return self._consumer
 
     async def assigned(self, partitions: Collection[TopicPartition]) -> None:
-        """Take partitions over; called by the group's protocol, which waits for it and sends no heartbeats."""
+        """Take partitions over. The group's protocol waits for this, and sends no heartbeats meanwhile."""
         if self._links is None:
             raise RuntimeError("the service is not started")
         consumer = self._connected()

@@ -1,7 +1,7 @@
 """One partition of `fswire.raw` while this worker owns it: recovered, then decided chunk by chunk.
 
-The order of a chunk: outputs acknowledged, then state, then outcomes and the commit, then the state in memory. A
-chunk that was not acknowledged is made again, from the same records over the same state.
+The order of a chunk: outputs acknowledged, then state, then outcomes and the commit, then the state in
+memory. A chunk that was not acknowledged is made again, from the same records over the same state.
 """
 
 from __future__ import annotations
@@ -241,7 +241,7 @@ class Partition:
 
 
 def loss(projects: list[str], partition: int, start: Start) -> Outputs:
-    """Return the gaps of projects whose raw records before `start.oldest` are gone, in place of the last of them."""
+    """Return the gaps of projects whose raw records are gone, in the place of the last that is."""
     now_ns = time.time_ns()
     outputs = Outputs()
     for index, project in enumerate(projects):

@@ -1,7 +1,7 @@
 """The change-notify vocabulary (Qumulo): one raw event becomes one record of `fswire.notify`, a JSON list.
 
-Paths are absolute in the virtual tree, `/<projectId>/…`; a subscriber cuts them to its own directory. What the
-subscriber alone can tell, `self_removed` of the directory that it watches, is not here.
+Paths are absolute in the virtual tree, `/<projectId>/…`; a subscriber cuts them to its own directory. What
+the subscriber alone can tell, `self_removed` of the directory that it watches, is not here.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ def _streams(project: str, event: Event) -> list[Notification]:
 def stream_changes(before: dict[str, Stream], after: dict[str, Stream]) -> list[tuple[str, str]]:
     """Return type and stream name of each difference between the named streams of a file.
 
-    One that vanished and one that appeared with the same content, in one change, is a move: both ends, adjacent.
+    One that vanished and one that appeared with the same content, in one change, is a move: adjacent ends.
     """
     gone = [before[name] for name in before if name not in after]
     changes: list[tuple[str, str]] = []

@@ -8,6 +8,8 @@ from agent.event import Batch
 from processors.instants import iso, iso_of_ms
 
 Header = tuple[str, bytes]
+Place = tuple[int, int, int]
+"""Raw offset, index of the event in its batch, index of the record within the event."""
 _VERSION: Header = ("v", b"1")
 
 
@@ -18,6 +20,7 @@ class Origin:
     """
 
     __slots__ = (
+        "_id_stem",
         "agent",
         "agent_header",
         "epoch",
@@ -29,7 +32,6 @@ class Origin:
         "received_ms",
         "root",
         "sent_at",
-        "_id_stem",
     )
 
     def __init__(self, batch: Batch, received_ms: int) -> None:
@@ -52,19 +54,20 @@ class Origin:
         digest.update(b"%d" % seq)
         return "evt_" + digest.hexdigest()
 
-    def headers(self, event_id: str, seq: int, time_ns: int) -> tuple[Header, ...]:
-        """Return the headers that the records of one event share; `placed` adds their `src`."""
-        return (
+    def headers(self, event_id: str, seq: int, time_ns: int, place: Place) -> list[Header]:
+        """Return the headers of a record, in the order of contracts/topics; `place` is its `src`."""
+        return [
             ("event_id", event_id.encode()),
+            ("src", b"%d.%d.%d" % place),
             self.agent_header,
             self.epoch_header,
             ("seq", b"%d" % seq),
             ("time_ns", b"%d" % time_ns),
             _VERSION,
-        )
+        ]
 
 
-def placed(headers: tuple[Header, ...], offset: int, event: int, record: int) -> list[Header]:
-    """Return the headers of the record at a position (`src`), in the order of contracts/topics."""
-    event_id, *rest = headers
-    return [event_id, ("src", b"%d.%d.%d" % (offset, event, record)), *rest]
+def moved(headers: list[Header], place: Place) -> list[Header]:
+    """Return the headers of another record of the same event."""
+    event_id, _, *rest = headers
+    return [event_id, ("src", b"%d.%d.%d" % place), *rest]

@@ -1,4 +1,4 @@
-"""The records that one chunk of raw records becomes, per topic, in the order in which they must be appended."""
+"""The records that one chunk of raw records becomes, per topic, in the order in which they are appended."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import NamedTuple
 from agent.event import Event
 from agent.kafka import MAX_RECORD_BYTES
 from processors import donutwork, notify, watch
-from processors.origin import Header, Origin, placed
+from processors.origin import Header, Origin, Place, moved
 
 MAX_VALUE_BYTES = MAX_RECORD_BYTES - 4096
 """Leaves room for key and headers, none of which is longer than 128 characters."""
 
 
 Record = tuple[int, bytes, bytes, list[Header]]
-"""Timestamp in milliseconds, key, value, headers of a record in a normalised topic. Plain: there are millions."""
+"""Timestamp (ms), key, value and headers of a record in a normalised topic. Plain: there are millions."""
 
 
 Made = tuple[bytes | None, Sequence[bytes], bytes | None]
@@ -59,19 +59,15 @@ class Outputs:
         self.agents: list[Addressed] = []
         self.outcomes: list[Addressed] = []
 
-    def add(
-        self, origin: Origin, made: Made, event: Event, event_id: str, seq: int, place: tuple[int, int, int]
-    ) -> None:
+    def add(self, origin: Origin, made: Made, event: Event, event_id: str, seq: int, place: Place) -> None:
         """Append the records of one event; `place` is the position of the first in each topic."""
-        headers = origin.headers(event_id, seq, event.time_ns)
+        headers = origin.headers(event_id, seq, event.time_ns, place)
         timestamp_ms, key = origin.received_ms, origin.key
-        at_first = placed(headers, *place)
         history, changes, notifications = made
         if history is not None:
-            self.donutwork.append((timestamp_ms, key, history, at_first))
+            self.donutwork.append((timestamp_ms, key, history, headers))
         if notifications is not None:
-            self.notify.append((timestamp_ms, key, notifications, at_first))
-        offset, index, first = place
+            self.notify.append((timestamp_ms, key, notifications, headers))
         for nth, change in enumerate(changes):
-            at = placed(headers, offset, index, first + nth) if nth else at_first
+            at = moved(headers, (place[0], place[1], place[2] + nth)) if nth else headers
             self.watch.append((timestamp_ms, key, change, at))

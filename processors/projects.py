@@ -1,4 +1,4 @@
-"""Which projects' events are taken: registered ones, and those that a pattern lets register on first sight."""
+"""Which projects' events are taken: registered ones, and those that a pattern lets register themselves."""
 
 from __future__ import annotations
 

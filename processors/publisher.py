@@ -1,7 +1,7 @@
 """Appends what a chunk became to its topics, and returns when all in-sync replicas have it.
 
-A producer that failed for good is replaced by a fresh one: its sequence numbers no longer agree with the broker's.
-One whose partitions went to another worker is abandoned: what it has not sent must never be sent.
+A producer that failed for good is replaced: its sequence numbers no longer agree with the broker's. One whose
+partitions went to another worker is abandoned: what it has not sent must never be sent.
 """
 
 from __future__ import annotations

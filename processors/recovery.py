@@ -18,7 +18,7 @@ _POLL_MS = 1_000
 
 @dataclass(frozen=True)
 class Start:
-    """Offsets of the raw partition: the committed one (None: never), the oldest held, and the next to be written."""
+    """Offsets of the raw partition: committed (None: never), oldest that is held, next to be written."""
 
     committed: int | None
     oldest: int

@@ -1,6 +1,6 @@
 """The registry: which projects exist, which names may register themselves, and the keys. A compacted topic.
 
-`Registry` is a view of it in memory that follows the topic; `write` and `delete` change it, for every process.
+`Registry` is a view of it in memory that follows the topic; `write` and `delete` change it for everybody.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ class Registry:
         return self._keys.get(identity)
 
     def allowed(self, identity: str) -> bool:
-        """Tell whether events of a project are taken: it is registered, or a pattern lets it register itself."""
+        """Tell whether events of a project are taken: it is registered, or a pattern lets it be."""
         return identity in self._projects or (
             is_project_id(identity) and any(fnmatchcase(identity, each) for each in self._patterns)
         )

@@ -1,8 +1,8 @@
 """What normalize remembers of one partition, kept in the same partition of `fswire.state`.
 
-Every record carries where it was made (`src`) and the value before its chunk. Recovery takes that value for what
-lies at or after the committed offset, because such a chunk is done again. At most one chunk may lie there: the
-next one's state is written only once the commit of the one before succeeded.
+Every record carries where it was made (`src`) and the value before its chunk. Recovery takes that value for
+what lies at or after the committed offset, because such a chunk is done again. At most one chunk may lie
+there: the next one's state is written only once the commit of the one before succeeded.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ class State:
                 kind.load(name, value, committed)
 
     def corrections(self, committed: int) -> list[Record]:
-        """Return what recovery writes before anything else: the values before the chunk that is done again."""
+        """Return what recovery writes first: the values before the chunk that is done again."""
         src = Position(committed - 1, 0, 0)
         return [
             *self.marks.corrections(src, lambda at, marks: _encode(MarksRecord(at, marks))),

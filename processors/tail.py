@@ -1,8 +1,8 @@
-"""Follows a normalised topic from now on, as `fswire tail` shows it: every record once, in each project's order."""
+"""Follows a normalised topic from now on, as `fswire tail` shows it: every record once, in order."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import UnknownTopicOrPartitionError
@@ -39,8 +39,8 @@ async def follow(kafka: KafkaSettings, vocabulary: str, project: str | None = No
         await consumer.stop()
 
 
-def is_new(seen: dict[int, Position], partition: int, headers: tuple[tuple[str, bytes], ...]) -> bool:
-    """Tell whether a record's `src` is above all seen in its partition, and note it; without one it is new."""
+def is_new(seen: dict[int, Position], partition: int, headers: Iterable[tuple[str, bytes]]) -> bool:
+    """Tell whether a record's `src` is above all seen in its partition, and note it; without one it is."""
     src = next((value for name, value in headers if name == "src"), None)
     if src is None:
         return True

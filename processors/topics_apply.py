@@ -79,14 +79,14 @@ def refuse_other_counts(names: Mapping[str, Topic], found: Mapping[str, Found], 
     ]
     if differing:
         raise TopicsRefused(
-            f"the partition count of a topic cannot change: {'; '.join(differing)}. A project's events would move"
-            " to another partition and lose their order. Ask for the count that is there, or drain the system"
-            " and start on topics with another FSWIRE_KAFKA_TOPIC_PREFIX."
+            f"the partition count of a topic cannot change: {'; '.join(differing)}. A project's events would"
+            " move to another partition and lose their order. Ask for the count that is there, or drain the"
+            " system and start on topics with another FSWIRE_KAFKA_TOPIC_PREFIX."
         )
 
 
 def differences(topic: Topic, found: Found) -> dict[str, str]:
-    """Return the settings of a topic that are not as wanted for the replicas it has, with their wanted values."""
+    """Return the settings of a topic that are not as wanted for the replicas it has: their wanted values."""
     return {
         key: value
         for key, value in wanted(topic, found.replication).items()
@@ -119,7 +119,8 @@ async def _alter(
     for name, there in found.items():
         if there.replication != replication:
             lines.append(
-                f"{name} has {there.replication} replicas, not {replication}: kafka-reassign-partitions changes that"
+                f"{name} has {there.replication} replicas, not {replication}:"
+                " kafka-reassign-partitions changes that"
             )
         if changes := differences(names[name], there):
             lines.append(f"altered {name}: {', '.join(f'{key}={value}' for key, value in changes.items())}")
@@ -162,9 +163,11 @@ def _raise_errors(results: Iterable[Any]) -> None:
 
 
 async def _await_settled(admin: AIOKafkaAdminClient, names: Mapping[str, Topic]) -> None:
-    """Return once brokers show what was done, and every partition can be written; that takes them a moment."""
+    """Return once brokers show what was done, and every partition can be written; it takes them a moment."""
     async with asyncio.timeout(_READY_TIMEOUT_S):
-        while not (await _has_leaders(admin, list(names)) and await _is_as_wanted(admin, names)):
+        while not (  # noqa: ASYNC110  there is nothing to be told by
+            await _has_leaders(admin, list(names)) and await _is_as_wanted(admin, names)
+        ):
             await asyncio.sleep(_POLL_S)
 
 

@@ -122,7 +122,7 @@ def _attribute(root: str, event: Event) -> list[bytes]:
 
 
 def _attributes(root: str, event: Event, *, beside_content: bool = False) -> list[bytes]:
-    """One change for each group that changed; new content implies a new mtime, which then is not said again."""
+    """One change for each group that changed; that new content has a new mtime is not said again."""
     changed = event.changed
     if not changed or (beside_content and _CONTENT.issuperset(changed)):
         return []

@@ -1,8 +1,8 @@
 """What has been taken of each agent's numbered events, so that a repeat is dropped and a loss is seen.
 
-In flow the numbers of a run of events (epoch, first, how many); out flows which of them are new, which are late
-because they fill a hole, and which holes opened. Pure; the order in which runs arrive does not matter to what is
-taken: every number once.
+In flow the numbers of a run of events (epoch, first, how many); out flows which are new, which are late
+because they fill a hole, and which holes opened. Pure; in whatever order runs arrive, and however often, every number
+is taken once.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import msgspec
 from agent.event import Previous
 
 FIRST_SEQ = 1
-"""Number of an epoch's first event; what is missing below a first batch that names no previous epoch is a hole."""
+"""Number of an epoch's first event: what is missing below the first batch that came of it is a hole."""
 EPOCHS_KEPT = 8
 HOLES_KEPT = 1_000
-"""Per agent and project. Past it the oldest hole is given up: its gap stays announced, what fills it is dropped."""
+"""Per agent and project. Past it the oldest is given up: its gap stays open, what fills it is dropped."""
 
 
 class Hole(msgspec.Struct, frozen=True, array_like=True):
@@ -127,7 +127,7 @@ def _advanced(epoch: Epoch, run: Run) -> Epoch:
 def _with_tail(
     project: str, agent: str, epochs: tuple[Epoch, ...], previous: Previous | None, opened: list[Opened]
 ) -> tuple[Epoch, ...]:
-    """Open a hole where the epoch before ended earlier than the agent says; an epoch never seen is all hole."""
+    """Open a hole where the epoch before ended earlier than the agent says; one never seen is all hole."""
     if previous is None or not epochs:
         return epochs
     for index, each in enumerate(epochs):

@@ -1,4 +1,4 @@
-"""The Faust worker of `fswire processors`: its lifecycle, web port and agents, with normalize as a service in it."""
+"""The Faust worker of `fswire processors`: its lifecycle, web port and agents, and normalize as a service."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from processors.settings import ProcessorsSettings
 
 APP = "fswire-processors"
 _GC_THRESHOLD = 100_000
-"""A chunk makes tens of thousands of small objects and no cycles; collecting every 700 takes a third of the time."""
+"""A chunk makes tens of thousands of objects and no cycles: collecting every 700 is a third of the time."""
 
 
 class Heartbeat(msgspec.Struct):
@@ -45,7 +45,7 @@ def main() -> int:
 
 
 def _quieten() -> None:
-    """Of the libraries, keep what is lost or broken: that the broker is away is said by `processors.broker`."""
+    """Silence the libraries: that the broker is away they say every second, `processors.broker` once."""
     for name in ("aiokafka", "faust", "mode", "aiohttp"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
 

@@ -18,6 +18,7 @@ from uuid import uuid4
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.structs import OffsetAndMetadata
 from pydantic import SecretStr
 
@@ -319,6 +320,29 @@ def test_bad_records_are_parked(line: _Line) -> None:
     assert {(letter["topic"], letter["partition"], letter["reason"]) for letter in letters} == {
         (line.topic, 0, "refused_row")
     }
+
+
+def test_expired_records_are_announced(line: _Line) -> None:
+    """Records that the broker deleted unread are an error that a person sees; the rest become rows."""
+    asyncio.run(_produce(line, [_value(number) for number in range(20)]))
+    asyncio.run(_part_of_a_plan(line, Plan(0, 4), present=[]))
+    asyncio.run(_delete_before(line, 8))
+
+    asyncio.run(_sink_until(line, lambda: len(line.events()) >= 12))
+
+    assert line.events() == [(0, number) for number in range(8, 20)]
+    letters = asyncio.run(_dead_letters(line))
+    assert [(letter["reason"], letter["offset"]) for letter in letters] == [("expired", 0)]
+    assert "0 to 7" in letters[0]["detail"]
+
+
+async def _delete_before(line: _Line, offset: int) -> None:
+    admin = AIOKafkaAdminClient(**line.kafka.client())
+    await admin.start()
+    try:
+        await admin.delete_records({TopicPartition(line.topic, 0): RecordsToDelete(before_offset=offset)})
+    finally:
+        await admin.close()
 
 
 def test_sessions_become_rows(line: _Line) -> None:

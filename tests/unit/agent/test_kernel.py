@@ -511,3 +511,29 @@ def test_change_is_durable_soon(root: Path, watch: Watch) -> None:
     (root / "f").mkdir()
 
     assert committed.wait(1.0)
+
+
+def test_file_still_open_at_the_end(root: Path, tmp_path: Path) -> None:
+    """What was written to a file that was open at the end is told with its hash by the next start."""
+    with (root / "f").open("wb", buffering=0) as file:
+        with Watched(root, tmp_path / "state"):
+            file.write(b"content")
+        with Watched(root, tmp_path / "state") as watched:
+            events = watched.until(lambda events: events[-1].kind == "gap_closed")
+
+    assert [event.kind for event in events] == ["baseline", "modify", "gap", "modify", "gap_closed"]
+    assert (events[1].hash_status, events[1].written) == ("unstable", False)
+    assert events[3].sha256 == hashlib.sha256(b"content").hexdigest()
+
+
+def test_create_whose_close_was_never_seen(root: Path, tmp_path: Path) -> None:
+    """A file that was created but not closed while it was watched gets its hash from the next start."""
+    with Watched(root, tmp_path / "state") as watched:
+        file = (root / "f").open("wb", buffering=0)
+        watched.until(_has("create", "f"))
+    file.close()
+    with Watched(root, tmp_path / "state") as watched:
+        events = watched.until(lambda events: events[-1].kind == "gap_closed")
+
+    assert [event.kind for event in events] == ["create", "gap", "modify", "gap_closed"]
+    assert events[2].sha256 == hashlib.sha256(b"").hexdigest()

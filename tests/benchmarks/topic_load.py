@@ -1,0 +1,51 @@
+"""Fills topics before a measurement, and times how fast they grow during one."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from agent.kafka import KafkaSettings, partition_of
+
+PARTITIONS = 4
+
+
+async def create(kafka: KafkaSettings, *names: str) -> None:
+    """Make topics that are no part of fswire."""
+    admin = AIOKafkaAdminClient(**kafka.client())
+    await admin.start()
+    await admin.create_topics([NewTopic(name, PARTITIONS, 1) for name in names])
+    await admin.close()
+
+
+async def fill(kafka: KafkaSettings, topic: str, records: Iterable[tuple[str, bytes]]) -> None:
+    """Send (project, value) pairs to their projects' partitions, in order."""
+    async with AIOKafkaProducer(**kafka.producer(), linger_ms=20) as producer:
+        pending = []
+        for project, value in records:
+            partition = partition_of(project, PARTITIONS)
+            pending.append(await producer.send(topic, value, project.encode(), partition=partition))
+            if len(pending) >= 5_000:
+                await asyncio.gather(*pending)
+                pending.clear()
+        await asyncio.gather(*pending)
+
+
+async def rate(kafka: KafkaSettings, topic: str, expected: int, timeout_s: float) -> float:
+    """Return records per second from the first to the last of `expected`, read off the topic's end offsets."""
+    partitions = [TopicPartition(topic, partition) for partition in range(PARTITIONS)]
+    async with asyncio.timeout(timeout_s), AIOKafkaConsumer(**kafka.client()) as consumer:
+
+        async def count() -> int:
+            return sum((await consumer.end_offsets(partitions)).values())
+
+        while not (first := await count()):
+            await asyncio.sleep(0.01)
+        began = time.perf_counter()
+        while await count() < expected:
+            await asyncio.sleep(0.02)
+        return (expected - first) / (time.perf_counter() - began)

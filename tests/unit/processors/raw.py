@@ -1,0 +1,65 @@
+"""Raw events and batches to test with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agent.event import Batch, Event, Previous, encode
+from processors.chunk import Chunk, RawRecord
+from processors.decode import decode
+from processors.origin import Origin
+from processors.state import Draft, State
+
+TIME_NS = 1_763_688_000_123_456_789
+RECEIVED_MS = 1_763_688_001_500
+DAY_MS = 86_400_000
+
+
+def event(kind: str = "create", path: str = "src/a.py", **fields: Any) -> Event:
+    """Return an event."""
+    return Event(kind=kind, path=path, time_ns=fields.pop("time_ns", TIME_NS), **fields)  # type: ignore[arg-type]
+
+
+def batch(
+    *events: Event,
+    project: str = "p",
+    agent: str = "agt_1",
+    epoch: str = "e1",
+    first_seq: int = 1,
+    previous: Previous | None = None,
+) -> Batch:
+    """Return a batch of these events."""
+    return Batch(
+        v=1,
+        project=project,
+        host="host-1",
+        sent_ns=TIME_NS + 1_000_000_000,
+        agent=agent,
+        epoch=epoch,
+        first_seq=first_seq,
+        events=list(events),
+        previous=previous,
+    )
+
+
+def record(offset: int, of: Batch | bytes | None, received_ms: int = RECEIVED_MS) -> RawRecord:
+    """Return the raw record that carries a batch, or these bytes."""
+    return RawRecord(offset, received_ms, b"p", encode(of) if isinstance(of, Batch) else of)
+
+
+def origin(project: str = "p") -> Origin:
+    """Return where a batch's events come from."""
+    return Origin(batch(project=project), RECEIVED_MS)
+
+
+def state(max_ids: int = 1_000) -> State:
+    """Return an empty state."""
+    return State(7 * DAY_MS, 35 * DAY_MS, max_ids)
+
+
+def make_chunk(on: State, *records: RawRecord, refused: tuple[str, ...] = ()) -> Chunk:
+    """Return the chunk that these records become over a state, which stays as it was."""
+    chunk = Chunk("fswire.raw", 0, Draft(on), refused)
+    for each in records:
+        chunk.take(each, decode(each.value, 0, 1))
+    return chunk
