@@ -10,7 +10,12 @@ from collections.abc import Iterator
 from agent.event import VERSION, Batch, Event, encode
 
 _NAMES = ("app", "index", "models", "views", "README", "test_server", "config", "main", "session", "journal")
-_ENDINGS = (("py", "text/x-python"), ("md", "text/markdown"), ("json", "application/json"), ("c", "text/x-csrc"))
+_ENDINGS = (
+    ("py", "text/x-python"),
+    ("md", "text/markdown"),
+    ("json", "application/json"),
+    ("c", "text/x-csrc"),
+)
 
 
 def event(number: int, random_: random.Random) -> Event:

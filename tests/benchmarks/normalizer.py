@@ -64,7 +64,7 @@ def _plain(settings: KafkaSettings, directory: Path) -> float:
     env = {
         "PLAIN_WEB_PORT": str(free_port()),
         "FSWIRE_KAFKA_BOOTSTRAP_SERVERS": settings.bootstrap_servers,
-        "PYTHONPATH": os.getcwd(),
+        "PYTHONPATH": str(Path.cwd()),
     }
     command = [sys.executable, "-m", "tests.benchmarks.plain_faust"]
     notifications = plain_faust.PREFIX + topics.NOTIFY

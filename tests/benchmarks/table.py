@@ -10,12 +10,14 @@ from rich.table import Table
 
 def show(title: str, head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print one table, numbers to the right."""
-    table = Table(title=title, title_justify="left")
+    table = Table()
     for index, name in enumerate(head):
         table.add_column(name, justify="right" if index else "left")
     for row in rows:
         table.add_row(*(f"{cell:,.1f}" if isinstance(cell, float) else str(cell) for cell in row))
-    Console(width=120).print(table)
+    console = Console(width=120)
+    console.print(title)
+    console.print(table)
 
 
 def percentile(values: Sequence[float], share: float) -> float:

@@ -36,16 +36,16 @@ async def fill(kafka: KafkaSettings, topic: str, records: Iterable[tuple[str, by
 
 
 async def rate(kafka: KafkaSettings, topic: str, expected: int, timeout_s: float) -> float:
-    """Return records per second from the first to the last of `expected`, read off the topic's end offsets."""
+    """Return records per second from the first to the last of `expected`, by the topic's end offsets."""
     partitions = [TopicPartition(topic, partition) for partition in range(PARTITIONS)]
     async with asyncio.timeout(timeout_s), AIOKafkaConsumer(**kafka.client()) as consumer:
 
         async def count() -> int:
             return sum((await consumer.end_offsets(partitions)).values())
 
-        while not (first := await count()):
+        first, began = 0, time.perf_counter()
+        while (now := await count()) < expected:
+            if not first:
+                first, began = now, time.perf_counter()
             await asyncio.sleep(0.01)
-        began = time.perf_counter()
-        while await count() < expected:
-            await asyncio.sleep(0.02)
-        return (expected - first) / (time.perf_counter() - began)
+        return (now - first) / (time.perf_counter() - began)
