@@ -16,7 +16,7 @@ from agent.edits import Edits
 from agent.event import Kind
 from agent.files import State
 from agent.own import OwnAccess
-from agent.pairing import Move
+from agent.pairing import Move, Pairing
 from agent.records import (
     ACCESS,
     ATTRIB,
@@ -40,7 +40,10 @@ _PASSED_ON: dict[int, Kind] = {ACCESS: "access", OPEN: "open", CLOSE_NOWRITE: "c
 
 
 class Follower:
-    """Applies records and moves to a view; `behind` tells whether more records are waiting."""
+    """Applies records and moves to a view; `behind` tells whether more records are waiting.
+
+    `contested`: see `agent.scan.Scanner`.
+    """
 
     def __init__(
         self,
@@ -52,6 +55,7 @@ class Follower:
         own: OwnAccess,
         *,
         clock: Callable[[], float],
+        contested: Callable[[Place], int],
         behind: Callable[[], bool],
     ) -> None:
         self._view = view
@@ -61,6 +65,7 @@ class Follower:
         self._unseen = unseen
         self._own = own
         self._clock = clock
+        self._contested = contested
         self._behind = behind
 
     def apply(self, record: Record) -> None:
@@ -89,23 +94,23 @@ class Follower:
         if known is not None and state is not None:
             self._edits.attributes(place, known, state, When(record.time_ns), writing=False)
 
-    def move(self, move: Move, following: Record | Move | None) -> bool:
-        """Report a rename; True if `following`, the next operation, was part of it and is done with."""
+    def move(self, move: Move, queue: Pairing) -> None:
+        """Report a rename; what follows in the queue may be the other half of an exchange."""
         source = self._end(move.source)
         target = self._end(move.target)
         record = move.source or move.target
         assert record is not None
         when, is_dir = When(record.time_ns), bool(record.mask & ISDIR)
         if source and target:
-            if self._is_exchange(source, target, following):
+            if self._is_exchange(source, target, queue.peek()):
+                queue.drop()
                 self._exchange(source, target, when)
-                return True
-            self._within(source, target, when, is_dir=is_dir)
+            else:
+                self._within(source, target, when, is_dir=is_dir)
         elif source:
             self._out(source, when)
         elif target:
             self._in(target, when, is_dir=is_dir)
-        return False
 
     def reconcile(self, item: Record | Move) -> None:
         """Look again at the names in a record from before a scan's end, which may have told it already."""
@@ -129,10 +134,18 @@ class Follower:
     def look_again(self) -> None:
         """Look at paths that had been out of sight; called when no record is waiting."""
         for place, overdue in self._unseen.places(self._clock()):
-            known, state = self._view.known(place), self._look(place)
-            if known is None or state is not None or overdue:
-                self._unseen.discard(place)
+            state = self._look(place)
+            if state is not None or overdue or self._view.known(place) is None:
                 self._scanner.reconcile(place, "rescan")
+                self._resolved(place, overdue=overdue)
+
+    def _resolved(self, place: Place, *, overdue: bool) -> None:
+        child = place[0].children.get(place[1])
+        if child is None or child.wd is not None or child.refused:
+            self._unseen.discard(place)
+        elif overdue:  # a directory that is mounted twice is watched under its first name only
+            child.refused = True
+            self._unseen.discard(place)
 
     def _create(self, place: Place, record: Record) -> None:
         if self._view.known(place) is not None:
@@ -270,9 +283,9 @@ class Follower:
         return state if state is not None and state.identity == known.state.identity else None
 
     def _see_new(self, place: Place, *, is_dir: bool) -> State | None:
-        """Look at a place that nothing is known of; while records wait, its directory may have moved."""
+        """Look at a place that nothing is known of; while records wait, another file may be there."""
         state = self._look(place)
-        if state is None or state.is_dir != is_dir:
+        if state is None or state.is_dir != is_dir or self._contested(place):
             return None
         return state if not self._behind() or self._in_place(place[0]) else None
 
@@ -294,4 +307,4 @@ class Follower:
         if state is None:
             self._unseen.add(place, self._clock())
         else:
-            self._unseen.discard(place)
+            self._resolved(place, overdue=False)

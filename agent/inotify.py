@@ -23,7 +23,7 @@ from agent.records import CHANGES, DONT_FOLLOW, EXCL_UNLINK, MASK_CREATE, ONLYDI
 _HOW = ONLYDIR | DONT_FOLLOW | EXCL_UNLINK | MASK_CREATE
 """MASK_CREATE: a directory that is watched already is refused (EEXIST), not taken from its first name."""
 _READ_BYTES = 256 * 1024
-_UNREAD_BYTES = 64 * 1024 * 1024
+_UNREAD_BYTES = 16 * 1024 * 1024
 
 
 class Inotify:

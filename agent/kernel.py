@@ -56,6 +56,7 @@ class KernelSession:
             task.excluded(),
             watch=self._inotify.add,
             early=self._early,
+            contested=self._contested,
             pause=self._pause,
             clock=time.monotonic,
         )
@@ -67,7 +68,8 @@ class KernelSession:
             self._unseen,
             self._own,
             clock=time.monotonic,
-            behind=self._behind,
+            contested=self._contested,
+            behind=lambda: self._pairing.peek() is not None,
         )
         self._scanning = True
         self._horizon: int | None = None
@@ -155,8 +157,7 @@ class KernelSession:
             elif self._is_doubtful(record):
                 self._follower.reconcile(item)
             elif isinstance(item, Move):
-                if self._follower.move(item, self._pairing.peek()):
-                    self._pairing.drop()
+                self._follower.move(item, self._pairing)
             else:
                 self._follower.apply(record)
         except OSError as error:
@@ -209,6 +210,14 @@ class KernelSession:
                 if record.wd == wd and record.name:
                     first.setdefault(record.name, record.mask)
         return first
+
+    def _contested(self, place: Place) -> int:
+        """Return the next record by which a name may have changed hands by now; 0: none."""
+        wd = place[0].wd
+        if wd is None or self._scanning:
+            return 0
+        self._early(wd)
+        return self._pairing.coming(wd, place[1])
 
     def _behind(self) -> bool:
         return self._pairing.peek() is not None or not self._inotify.empty()

@@ -5,8 +5,10 @@ Levels have a meaning: WARNING, nothing was lost; ERROR, data was lost or a pers
 
 from __future__ import annotations
 
+import contextvars
 import logging
 import sys
+import threading
 import time
 
 import structlog
@@ -46,12 +48,24 @@ class Throughput:
         self._stage = stage
         self._every_s = every_s
         self._last = 0.0
+        self._late: threading.Timer | None = None
         self._log = structlog.get_logger()
 
     def add(self, events: int) -> None:
-        """Count events that passed; call once per batch."""
+        """Count events that passed; call once per batch. The last of a burst are logged a second later."""
         self.events += events
-        now = time.monotonic()
-        if events and now - self._last >= self._every_s:
-            self._last = now
-            self._log.info("throughput", stage=self._stage, events=self.events)
+        wait_s = self._last + self._every_s - time.monotonic()
+        if not events or self._late is not None:
+            return
+        if wait_s <= 0:
+            self._tell()
+        else:
+            # A thread has no context of its own: the line would not say which part it is from.
+            self._late = threading.Timer(wait_s, contextvars.copy_context().run, (self._tell,))
+            self._late.daemon = True
+            self._late.start()
+
+    def _tell(self) -> None:
+        self._late = None
+        self._last = time.monotonic()
+        self._log.info("throughput", stage=self._stage, events=self.events)

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from agent.records import MOVED_FROM, MOVED_TO, Record
+from agent.records import MOVED_FROM, MOVED_TO, STRUCTURE, Record
 
 
 @dataclass
@@ -29,6 +29,7 @@ class Pairing:
     def __init__(self) -> None:
         self._held: deque[Record | Move] = deque()
         self._waiting: dict[int, Move] = {}
+        self._coming: dict[tuple[int, bytes], deque[int]] = {}
 
     @property
     def waiting(self) -> bool:
@@ -37,6 +38,8 @@ class Pairing:
 
     def add(self, record: Record) -> None:
         """Take the next record in the kernel's order."""
+        if record.mask & STRUCTURE:
+            self._coming.setdefault((record.wd, record.name), deque()).append(record.mask)
         if record.mask & MOVED_FROM:
             earlier = self._waiting.get(record.cookie)
             if earlier is not None:
@@ -60,7 +63,12 @@ class Pairing:
             head = self._held[0]
             if isinstance(head, Move) and head.waiting:
                 return
-            yield self._held.popleft()
+            yield self._pop()
+
+    def coming(self, wd: int, name: bytes) -> int:
+        """Return the mask of the next record after which another file may have a name; 0: none."""
+        masks = self._coming.get((wd, name))
+        return masks[0] if masks else 0
 
     def peek(self) -> Record | Move | None:
         """Return what follows the operation that `ready` gave last."""
@@ -68,7 +76,7 @@ class Pairing:
 
     def drop(self) -> None:
         """Take away what `peek` showed."""
-        self._held.popleft()
+        self._pop()
 
     def give_up(self, before_ns: int) -> None:
         """Wait no longer for partners of halves read before a moment: those are moves out of view."""
@@ -76,3 +84,13 @@ class Pairing:
             if move.source is not None and move.source.time_ns <= before_ns:
                 move.waiting = False
                 del self._waiting[cookie]
+
+    def _pop(self) -> Record | Move:
+        item = self._held.popleft()
+        for record in (item.source, item.target) if isinstance(item, Move) else (item,):
+            if record is not None and record.mask & STRUCTURE:
+                key = (record.wd, record.name)
+                self._coming[key].popleft()
+                if not self._coming[key]:
+                    del self._coming[key]
+        return item

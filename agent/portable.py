@@ -45,6 +45,7 @@ class PortableSession:
             task.excluded(),
             watch=lambda _: None,
             early=lambda _: {},
+            contested=lambda _: 0,
             pause=task.pause,
             clock=lambda: 0.0,
         )

@@ -31,6 +31,8 @@ CHANGES = MODIFY | ATTRIB | CLOSE_WRITE | MOVED_FROM | MOVED_TO | CREATE | DELET
 """Everything that changes a tree; opens and reads come on top where asked for."""
 APPEARS = CREATE | MOVED_TO
 """A name that these are the first record of did not exist before."""
+STRUCTURE = APPEARS | DELETE | MOVED_FROM
+"""After one of these another file may have the name."""
 _HEAD = struct.Struct("iIII")
 
 

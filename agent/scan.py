@@ -33,7 +33,8 @@ class Scanner:
     """Walks a view's tree.
 
     `watch` places a watch on a path (None: this source has none); `early` gives the first record of each name
-    that has come for a watch so far; `pause` is called between entries: it commits, and may raise.
+    that has come for a watch so far, `contested` the next one by which a name may have changed hands since it
+    was looked at; `pause` is called between entries: it commits, and may raise.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Scanner:
         *,
         watch: Callable[[bytes], int | None],
         early: Callable[[int | None], dict[bytes, int]],
+        contested: Callable[[Place], int],
         pause: Callable[[], None],
         clock: Callable[[], float],
     ) -> None:
@@ -54,6 +56,7 @@ class Scanner:
         self._excluded = excluded
         self._watch = watch
         self._early = early
+        self._contested = contested
         self._pause = pause
         self._clock = clock
 
@@ -112,6 +115,9 @@ class Scanner:
             state = None if excluded else self._view.look(place)
         except OSError as error:
             self._refuse(place[0], error)
+            return None
+        if state is not None and known is None and (coming := self._contested(place)):
+            self._missed(place, coming, source)
             return None
         if state is not None:
             return self._meet(place, known, state, source, kind, hashed=hashed)

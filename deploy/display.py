@@ -85,7 +85,7 @@ class LiveDisplay:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._progress = Progress()
-        self._live = Live(get_renderable=self._draw, console=console, refresh_per_second=4)
+        self._live = self._drawing()
 
     def part(self, name: str, state: str) -> None:
         """Keep the state for the next drawing."""
@@ -104,28 +104,42 @@ class LiveDisplay:
         self._console.print(Text(text))
 
     def ready(self, url: str) -> None:
-        """Print the line; where standard output is the same terminal, above the table."""
-        if sys.stdout.isatty():
-            self._live.stop()
+        """Print the line; standard output may be the same terminal, so the table goes and comes again."""
+        self._live.stop()
         print(f"ready {url}", flush=True)
-        if sys.stdout.isatty():
-            self._live.start()
+        self._live = self._drawing()
+        self._live.start()
 
     @contextmanager
     def shown(self) -> Iterator[None]:
-        """Draw until the block ends; the last drawing stays."""
-        with self._live:
+        """Draw until the block ends."""
+        self._live.start()
+        try:
             yield
+        finally:
+            self._live.stop()
+
+    def _drawing(self) -> Live:
+        # Standard output is left alone: it carries the `ready` line, and is perhaps another file.
+        return Live(
+            get_renderable=self._draw,
+            console=self._console,
+            refresh_per_second=4,
+            transient=True,
+            redirect_stdout=False,
+        )
 
     def _draw(self) -> RenderableType:
+        progress = self._progress
         parts = Table("part", "state", "", box=None, pad_edge=False)
-        for name, state, detail in self._progress.parts():
+        for name, state, detail in progress.parts():
             parts.add_row(name, Text(state, style=_STYLES.get(state, "")), detail)
         stages = Table("stage", "events/s", "events", box=None, pad_edge=False)
-        for stage, rate, total in self._progress.stages():
+        for stage, rate, total in progress.stages():
             stages.add_row(stage, f"{rate:,.0f}", f"{total:,}")
-        download = self._progress.download()
-        return Group(*([f"downloading Apache Kafka: {download}"] if download else []), parts, stages)
+        loading = progress.download_bytes < progress.total_bytes
+        download = [f"downloading Apache Kafka: {progress.download()}"] if loading else []
+        return Group(*download, parts, *([stages] if stages.row_count else []))
 
 
 _STYLES = {"running": "green", "starting": "yellow", "died": "red", "stopping": "yellow"}

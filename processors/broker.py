@@ -22,7 +22,7 @@ _log = structlog.get_logger()
 
 async def await_topics(kafka: KafkaSettings, names: Collection[str]) -> None:
     """Return once the broker answers and has these topics; called before a stage starts."""
-    said = None
+    said: set[str] | None = set()
     for delay_s in itertools.chain(_BACK_OFF_S, itertools.repeat(_BACK_OFF_S[-1])):
         missing = await _missing(kafka, names)
         if missing is not None and not missing:

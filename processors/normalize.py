@@ -75,8 +75,9 @@ class Normalize(Service):  # type: ignore[misc]
         consumer.subscribe([self._kafka.topic(topics.RAW)], listener=_Listener(self))
 
     async def on_stop(self) -> None:
-        """Let chunks end, leave the group, flush, disconnect."""
-        await self.revoked(self._owned)
+        """Let chunks end, leave the group, disconnect. What did not end is not sent."""
+        if not await self._give_up(self._owned):
+            await self._publisher.abandon()
         if self._consumer is not None:
             await self._consumer.stop()
         await self._publisher.stop()
@@ -135,9 +136,18 @@ class Normalize(Service):  # type: ignore[misc]
 
     async def revoked(self, partitions: Collection[TopicPartition]) -> None:
         """Give partitions up: chunks under way may end in time, what does not is never sent."""
+        if await self._give_up(partitions):
+            return
+        try:
+            await self._publisher.replace(self._publisher.producer)
+        except (KafkaError, OSError) as error:
+            _log.warning("no new producer yet", error=repr(error))
+
+    async def _give_up(self, partitions: Collection[TopicPartition]) -> bool:
+        """Stop these partitions; return whether the chunks under way ended in time."""
         given_up = [self._owned.pop(raw) for raw in list(partitions) if raw in self._owned]
         if not given_up:
-            return
+            return True
         grace_s = self._settings.stop_grace_ms / 1000
         ended = await asyncio.gather(*(partition.stop(grace_s) for partition, _ in given_up))
         for _, task in given_up:
@@ -145,13 +155,7 @@ class Normalize(Service):  # type: ignore[misc]
         await asyncio.wait([task for _, task in given_up])
         if not all(ended):
             _log.warning("chunks did not end in time; they are made again by whoever has the partition next")
-            await self._abandon()
-
-    async def _abandon(self) -> None:
-        try:
-            await self._publisher.replace(self._publisher.producer)
-        except (KafkaError, OSError) as error:
-            _log.warning("no new producer yet", error=repr(error))
+        return all(ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         error = None if task.cancelled() else task.exception()

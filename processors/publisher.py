@@ -42,6 +42,12 @@ class Publisher:
         if producer is not None:
             await producer.stop()
 
+    async def abandon(self) -> None:
+        """Disconnect without flushing."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            await _abandon(producer)
+
     @property
     def producer(self) -> AIOKafkaProducer:
         """The producer that is in use now; hand it to `replace` when it failed."""

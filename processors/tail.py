@@ -20,6 +20,7 @@ async def follow(kafka: KafkaSettings, vocabulary: str, project: str | None = No
     """
     topic = kafka.topic(vocabulary)
     consumer = AIOKafkaConsumer(
+        topic,
         **kafka.client(),
         group_id=None,
         enable_auto_commit=False,
@@ -56,12 +57,12 @@ def _is_of(key: bytes | None, project: str | None) -> bool:
 
 
 async def _stand_at_end(consumer: AIOKafkaConsumer, topic: str, project: str | None) -> None:
-    await consumer.topics()
     partitions = consumer.partitions_for_topic(topic)
     if not partitions:
         raise UnknownTopicOrPartitionError(f"{topic}: no such topic; `fswire topics apply` makes it")
     wanted = partitions if project is None else {partition_of(project, len(partitions))}
     assigned = [TopicPartition(topic, partition) for partition in sorted(wanted)]
+    consumer.unsubscribe()
     consumer.assign(assigned)
     await consumer.seek_to_end(*assigned)
     for partition in assigned:

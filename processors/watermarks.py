@@ -1,8 +1,8 @@
 """What has been taken of each agent's numbered events, so that a repeat is dropped and a loss is seen.
 
 In flow the numbers of a run of events (epoch, first, how many); out flows which are new, which are late
-because they fill a hole, and which holes opened. Pure; in whatever order runs arrive, and however often, every number
-is taken once.
+because they fill a hole, and which holes opened. Pure; in whatever order runs arrive, and however often,
+every number is taken once.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ EVENTS = st.builds(
 
 @given(EVENTS)
 def test_every_event_has_its_records(event: Event) -> None:
-    """What decodes is taken, and becomes valid JSON in the shape of each vocabulary, nothing null in watch."""
+    """What decodes is taken, and becomes valid JSON in each vocabulary's shape, nothing null in watch."""
     assert event_fault(event) is None
 
     record = donutwork.record(origin(), event, "evt_1", 1)

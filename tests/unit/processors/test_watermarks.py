@@ -1,4 +1,5 @@
 from collections import Counter
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -160,7 +161,7 @@ def deliveries(draw: st.DrawFn) -> tuple[int, list[Run]]:
     """Numbers 1 to n in any batches, overlapping, repeated and out of order, each at least once."""
     last = draw(st.integers(1, 25))
     cuts = sorted(draw(st.sets(st.integers(2, last), max_size=6)) | {1, last + 1}) if last > 1 else [1, 2]
-    whole = [run(low, high - low) for low, high in zip(cuts, cuts[1:], strict=False)]
+    whole = [run(low, high - low) for low, high in pairwise(cuts)]
     extra = draw(
         st.lists(st.tuples(st.integers(1, last), st.integers(1, 10)).map(lambda each: run(*each)), max_size=6)
     )

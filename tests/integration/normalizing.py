@@ -1,0 +1,167 @@
+"""A worker of its own on topics of its own, what is written for it, and what it makes of that."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+
+from agent.event import Batch, encode
+from agent.kafka import KafkaSettings, partition_of
+from deploy import ports
+from processors import registry, topics_apply
+from processors.position import BEFORE_ALL, Position
+
+PARTITIONS = 4
+AWAIT_S = 60
+RUN = "import sys; from processors.worker import main; sys.exit(main())"
+
+
+@dataclass
+class Worker:
+    """A process of `fswire processors`; standard error goes to `log`."""
+
+    kafka: KafkaSettings
+    directory: Path
+    process: subprocess.Popen[bytes] | None = None
+    log: Path = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.log = self.directory / f"worker-{secrets.token_hex(4)}.log"
+
+    def start(self) -> Worker:
+        """Start the process; what it is given later it finds in its topics."""
+        environment = os.environ | {
+            "FSWIRE_KAFKA_BOOTSTRAP_SERVERS": self.kafka.bootstrap_servers,
+            "FSWIRE_KAFKA_TOPIC_PREFIX": self.kafka.topic_prefix,
+            "FSWIRE_PROCESSORS_GROUP": self.kafka.topic_prefix + "normalize",
+            "FSWIRE_PROCESSORS_WEB_PORT": str(ports.pick(set())),
+            "FSWIRE_PROCESSORS_DATA_DIR": str(self.directory / "faust"),
+        }
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen([sys.executable, "-c", RUN], stderr=log, env=environment)
+        return self
+
+    def end(self, number: signal.Signals) -> int:
+        """Send a signal and return the exit status."""
+        assert self.process is not None
+        self.process.send_signal(number)
+        return self.process.wait(30)
+
+    def said(self) -> str:
+        """Return the end of its log, for the message of a failure."""
+        return self.log.read_text(errors="replace")[-6_000:]
+
+
+@contextmanager
+def worker(kafka: KafkaSettings, directory: Path) -> Iterator[Worker]:
+    """Run a worker; it is killed at the end where it still lives."""
+    running = Worker(kafka, directory).start()
+    try:
+        yield running
+    finally:
+        if running.process is not None and running.process.poll() is None:
+            running.process.kill()
+            running.process.wait(30)
+
+
+def make_topics(kafka: KafkaSettings, *projects: str, pattern: str = "allowed-*") -> KafkaSettings:
+    """Return settings with a prefix of their own whose topics exist, with these projects registered."""
+    own = kafka.model_copy(update={"topic_prefix": f"t{secrets.token_hex(4)}."})
+
+    async def make() -> None:
+        await topics_apply.apply(own, PARTITIONS, 1)
+        await registry.write(
+            own, *(registry.registered_now(each) for each in projects), registry.Pattern(pattern, 0)
+        )
+
+    asyncio.run(make())
+    return own
+
+
+def write(kafka: KafkaSettings, *raw: tuple[str, Batch | bytes]) -> None:
+    """Append records to the raw topic, each in its project's partition."""
+
+    async def send() -> None:
+        producer = AIOKafkaProducer(**kafka.client(), acks="all", max_request_size=20_000_000, linger_ms=5)
+        await producer.start()
+        try:
+            sent = []
+            for project, value in raw:
+                encoded = encode(value) if isinstance(value, Batch) else value
+                partition = partition_of(project, PARTITIONS)
+                sent.append(
+                    await producer.send(kafka.topic("raw"), encoded, project.encode(), partition=partition)
+                )
+            await asyncio.gather(*sent)
+        finally:
+            await producer.stop()
+
+    asyncio.run(send())
+
+
+Read = ConsumerRecord[bytes | None, bytes | None]
+
+
+def read_until(
+    kafka: KafkaSettings, topic: str, enough: Callable[[list[Read]], bool], timeout_s: float = AWAIT_S
+) -> list[Read]:
+    """Return what a topic holds, in each partition's order, as soon as it is enough."""
+
+    async def read() -> list[Read]:
+        consumer = AIOKafkaConsumer(
+            **kafka.client(), enable_auto_commit=False, auto_offset_reset="earliest", group_id=None
+        )
+        await consumer.start()
+        try:
+            await consumer.topics()
+            partitions = consumer.partitions_for_topic(kafka.topic(topic)) or set()
+            consumer.assign([TopicPartition(kafka.topic(topic), each) for each in partitions])
+            records: list[Read] = []
+            async with asyncio.timeout(timeout_s):
+                while not enough(records):
+                    for polled in (await consumer.getmany(timeout_ms=1_000)).values():
+                        records += polled
+            return records
+        finally:
+            await consumer.stop()
+
+    return asyncio.run(read())
+
+
+def read_count(kafka: KafkaSettings, topic: str, count: int) -> list[Read]:
+    """Return what a topic holds once there is so much of it."""
+    return read_until(kafka, topic, lambda records: len(records) >= count)
+
+
+def shown(record: Read) -> Any:
+    """Return a record's JSON."""
+    return json.loads(record.value or b"null")
+
+
+def header(record: Read, name: str) -> str:
+    """Return one of a record's headers."""
+    return dict(record.headers)[name].decode()
+
+
+def deduplicated(records: list[Read]) -> list[Read]:
+    """Drop what a subscriber drops: per partition, records not above the last position seen."""
+    seen: dict[int, Position] = {}
+    kept = []
+    for record in records:
+        position = Position.parse(header(record, "src"))
+        if position > seen.get(record.partition, BEFORE_ALL):
+            seen[record.partition] = position
+            kept.append(record)
+    return kept
