@@ -161,7 +161,7 @@ class Previous(msgspec.Struct, frozen=True):
     """In an epoch's first batch: the epoch before, and its last sequence number."""
 
     epoch: str
-    last_seq: int
+    last_seq: Annotated[int, msgspec.Meta(ge=-1, le=2**63 - 1)]
 
 
 class Batch(msgspec.Struct, omit_defaults=True):

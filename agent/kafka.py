@@ -22,12 +22,19 @@ class KafkaSettings(BaseSettings):
     bootstrap_servers: str = "127.0.0.1:9092"
     """Comma-separated `host:port`."""
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    """How to connect; `SASL_…` authenticates by name and password, `…SSL` encrypts."""
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
+    """How the password is shown to the broker."""
     sasl_username: str | None = None
+    """User of the broker."""
     sasl_password: SecretStr | None = None
+    """Its password."""
     ssl_cafile: str | None = None
+    """PEM file of the authorities that may vouch for the broker; the system's without it."""
     ssl_certfile: str | None = None
+    """PEM file of this client's certificate, where the broker asks for one."""
     ssl_keyfile: str | None = None
+    """PEM file of its key."""
     topic_prefix: str = "fswire."
     """What every topic's name starts with."""
 

@@ -18,7 +18,7 @@ _decode = msgspec.json.Decoder(_Events).decode
 async def send(batch: bytes) -> None:
     """Print the events of an encoded batch, one a line; a heartbeat prints nothing."""
     lines = b"".join(bytes(event) + b"\n" for event in _decode(batch).events)
-    # Not through sys.stdout: with a full pipe, a signal in the middle of a flush was seen to cost the rest of it.
+    # Not through sys.stdout: with a full pipe, a signal amid a flush was seen to cost the rest of it.
     left = memoryview(lines)
     while left:
         left = left[os.write(sys.stdout.fileno(), left) :]

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+import httpx2
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
 
 from agent.event import Batch, encode
 from agent.kafka import KafkaSettings, partition_of
@@ -36,17 +37,19 @@ class Worker:
     directory: Path
     process: subprocess.Popen[bytes] | None = None
     log: Path = field(init=False)
+    web_port: int = 0
 
     def __post_init__(self) -> None:
         self.log = self.directory / f"worker-{secrets.token_hex(4)}.log"
 
     def start(self) -> Worker:
         """Start the process; what it is given later it finds in its topics."""
+        self.web_port = ports.pick(set())
         environment = os.environ | {
             "FSWIRE_KAFKA_BOOTSTRAP_SERVERS": self.kafka.bootstrap_servers,
             "FSWIRE_KAFKA_TOPIC_PREFIX": self.kafka.topic_prefix,
             "FSWIRE_PROCESSORS_GROUP": self.kafka.topic_prefix + "normalize",
-            "FSWIRE_PROCESSORS_WEB_PORT": str(ports.pick(set())),
+            "FSWIRE_PROCESSORS_WEB_PORT": str(self.web_port),
             "FSWIRE_PROCESSORS_DATA_DIR": str(self.directory / "faust"),
         }
         with self.log.open("ab") as log:
@@ -58,6 +61,24 @@ class Worker:
         assert self.process is not None
         self.process.send_signal(number)
         return self.process.wait(30)
+
+    def await_text(self, text: str, within: Callable[[], str], timeout_s: float = AWAIT_S) -> None:
+        """Return once `within`, such as its log or its metrics, has this; fail where it ends before."""
+        assert self.process is not None
+        for _ in range(int(timeout_s / 0.1)):
+            if text in within():
+                return
+            try:
+                # a file cannot be waited for, the end of a process can
+                self.process.wait(0.1)
+            except subprocess.TimeoutExpired:
+                continue
+            break
+        raise AssertionError(f"{text!r} never came:\n{self.said()}")
+
+    def metrics(self) -> str:
+        """Return its page of metrics."""
+        return httpx2.get(f"http://127.0.0.1:{self.web_port}/metrics").text
 
     def said(self) -> str:
         """Return the end of its log, for the message of a failure."""
@@ -121,13 +142,10 @@ def read_until(
 
     async def read() -> list[Read]:
         consumer = AIOKafkaConsumer(
-            **kafka.client(), enable_auto_commit=False, auto_offset_reset="earliest", group_id=None
+            kafka.topic(topic), **kafka.client(), enable_auto_commit=False, auto_offset_reset="earliest"
         )
         await consumer.start()
         try:
-            await consumer.topics()
-            partitions = consumer.partitions_for_topic(kafka.topic(topic)) or set()
-            consumer.assign([TopicPartition(kafka.topic(topic), each) for each in partitions])
             records: list[Read] = []
             async with asyncio.timeout(timeout_s):
                 while not enough(records):

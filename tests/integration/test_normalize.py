@@ -73,7 +73,7 @@ def of(project: str, records: list[Any]) -> list[Any]:
 
 
 def test_batch_becomes_records_in_every_vocabulary(own: KafkaSettings, running: Worker) -> None:
-    """Every topic has the event under the same id, in the raw record's partition, with the contract's headers."""
+    """Every topic has the event under one id, in the raw record's partition, with its headers."""
     modified = Event("closeWrite", "b", time.time_ns(), written=True, changed=["data", "size"])
     write(own, ("tests", batch("tests", 1, created("a"), modified)))
 
@@ -112,7 +112,7 @@ def test_http_event_is_decided(own: KafkaSettings, running: Worker) -> None:
 
 
 def test_bad_records_are_parked_and_stop_nothing(own: KafkaSettings, running: Worker) -> None:
-    """No JSON, half a batch, another version, a wrong place, 10 MB: parked with the reason; the rest goes on."""
+    """No JSON, half a batch, another version or place, 10 MB: parked or refused; the rest goes on."""
     good = batch("bad", 1, created("a"))
     half = json.dumps({"v": 1, "project": "bad"}).encode()[:-5]
     elsewhere = next(
@@ -168,26 +168,37 @@ def test_projects_register_by_pattern_alone(own: KafkaSettings, running: Worker)
     assert "strange" in "".join(shown(each)["detail"] for each in letters)
 
 
+def test_heartbeat_is_kept_and_shown(own: KafkaSettings, running: Worker) -> None:
+    """A batch without events is its agent's last sign of life: a record, and a metric of the worker."""
+    write(own, ("tests", batch("tests", 1, agent="agt_alive")))
+
+    records = read_until(own, "agents", lambda records: any(each.key == b"agt_alive" for each in records))
+
+    assert shown(records[-1])["projectId"] == "tests"
+    running.await_text('{agent="agt_alive",project="tests"}', running.metrics)
+
+
 def test_tail_follows_from_now_on(own: KafkaSettings, running: Worker) -> None:
     """A follower of one project sees what comes after it began, of that project alone."""
 
     async def follow() -> list[str]:
         names: list[str] = []
-        started = asyncio.Event()
+        arrived = asyncio.Event()
 
         async def collect() -> None:
             async for value in tail.follow(own, "donutwork", "watched"):
                 names.append(json.loads(value)["filename"])
-                started.set()
+                arrived.set()
 
         following = asyncio.create_task(collect())
         async with asyncio.timeout(60):
             seq = 0
-            while not started.is_set():
+            while not arrived.is_set():
                 seq += 1
                 await asyncio.to_thread(write, own, ("watched", batch("watched", seq, created(f"f{seq}"))))
             while names[-1] != f"f{seq}":
-                await asyncio.sleep(0)
+                arrived.clear()
+                await arrived.wait()
         following.cancel()
         await asyncio.wait([following])
         return names
@@ -281,10 +292,7 @@ def test_worker_waits_for_its_broker(tmp_path: Path) -> None:
     """Without a broker the worker says which and where, waits, and still stops at once."""
     nowhere = KafkaSettings(bootstrap_servers="127.0.0.1:1")
     with worker(nowhere, tmp_path) as process:
-        while "does not answer" not in process.said():
-            assert process.process is not None
-            assert process.process.poll() is None, process.said()
-            time.sleep(0.05)
+        process.await_text("does not answer", process.said)
         status = process.end(signal.SIGTERM)
 
     assert status == 0
