@@ -29,7 +29,6 @@ def configure(part: str, *, level: str = "INFO") -> None:
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level.lower()),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processor=renderer, foreign_pre_chain=shared))

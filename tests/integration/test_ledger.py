@@ -27,7 +27,8 @@ def rows_below(stack: Stack, below: str) -> list[Row]:
     """Return the rows of one directory in the order in which they happened."""
     statement = f"""
         SELECT event, path, renamed_to, is_dir, lower(hex(sha256)) AS sha256, event_id, epoch, seq
-        FROM events WHERE project_id = '{stack.project}' AND (path = '{below}' OR startsWith(path, '{below}/'))
+        FROM events
+        WHERE project_id = '{stack.project}' AND (path = '{below}' OR startsWith(path, '{below}/'))
         ORDER BY kafka_offset FORMAT JSONEachRow
     """
     return [json.loads(line) for line in stack.query(statement).splitlines()]

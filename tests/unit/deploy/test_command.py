@@ -8,9 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
+from agent.kafka import KafkaSettings
 from deploy import command, ports
 from deploy.command_registry import ArgumentRefused, duration_ns
+from deploy.explain import explain
 
 
 class Fswire:
@@ -113,13 +116,22 @@ def test_argument_that_cannot_be_meant_is_named(
     assert "sesame" not in err
 
 
-def test_setting_that_cannot_be_used_is_named(fswire: Fswire) -> None:
-    """A bad variable is named with its value."""
-    status, _, err = fswire("store", FSWIRE_STORE_PORT="many")
+def test_setting_that_cannot_be_used_is_named_with_its_value() -> None:
+    """A bad setting is named with what came."""
+    with pytest.raises(ValidationError) as refused:
+        KafkaSettings.model_validate({"security_protocol": "NONE"})
 
-    assert status == 1
-    assert err.startswith("fswire: StoreSettings: port: ")
-    assert err.endswith("(came: 'many')\n")
+    assert explain(refused.value).startswith("KafkaSettings: security_protocol: ")
+    assert explain(refused.value).endswith("(came: 'NONE')")
+
+
+def test_setting_that_holds_a_secret_is_named_without_it() -> None:
+    """What may be a secret is never shown."""
+    with pytest.raises(ValidationError) as refused:
+        KafkaSettings.model_validate({"sasl_password": ["sesame"]})
+
+    assert "sasl_password" in explain(refused.value)
+    assert "sesame" not in explain(refused.value)
 
 
 @pytest.mark.parametrize(
