@@ -15,7 +15,8 @@ def explain(error: Exception) -> str:
     if isinstance(error, ValidationError):
         return _settings(error)
     if isinstance(error, KafkaError):
-        return _kafka(error)
+        where = os.environ.get("FSWIRE_KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:9092")
+        return broker_unusable(error, where)
     text = str(error)
     if type(error).__module__.split(".")[0] in ("agent", "processors", "api", "deploy"):
         return text
@@ -33,8 +34,8 @@ def _settings(error: ValidationError) -> str:
     return f"{error.title}: " + "; ".join(lines)
 
 
-def _kafka(error: KafkaError) -> str:
-    where = os.environ.get("FSWIRE_KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:9092")
+def broker_unusable(error: KafkaError, where: str) -> str:
+    """Return what stands between us and the broker at `where`, and what to check."""
     said = "does not answer" if isinstance(error, KafkaConnectionError) else f"refused: {error}"
     return (
         f"the Kafka broker at {where} {said} "

@@ -8,11 +8,19 @@ from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
+from aiokafka.errors import KafkaError
+
 from deploy import data_dir
 from deploy.display import Display, display
+from deploy.explain import broker_unusable
 from deploy.stack import Plan, Stack
 from deploy.supervisor import Supervisor
 from deploy.watched import watched
+
+
+class BrokerUnusable(Exception):
+    """The broker did not do what a step asked for; the message says which, where and what to check."""
+
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -30,7 +38,7 @@ def main(
 
     0 after a signal, however far it had come; 130 if a second one cut the stopping short. Raises what is
     wrong with the arguments (WatchedRefused, DataDirRefused, PortTaken), why a part cannot be kept running
-    (PartsFailed), and the errors of the steps.
+    (PartsFailed), BrokerUnusable, and the errors of the other steps.
     """
     directory = directory.expanduser().absolute()
     plan = Plan(directory, watched(directories, directory), port, kinds, clickhouse, bootstrap_servers)
@@ -47,6 +55,8 @@ async def _run(plan: Plan, shown: Display) -> int:
         if await _unless(asked, supervisor, stack.rise()):
             shown.ready(stack.at.api)
             await _unless(asked, supervisor, asyncio.Event().wait())
+    except KafkaError as error:
+        raise BrokerUnusable(broker_unusable(error, stack.at.bootstrap_servers)) from error
     finally:
         await stack.fall()
     return 130 if supervisor.hurry.is_set() else 0

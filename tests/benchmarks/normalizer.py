@@ -18,7 +18,7 @@ from tests.benchmarks.topic_load import PARTITIONS, create, fill, rate
 PROJECTS = [f"benchmark-{number}" for number in range(8)]
 BATCHED = 600_000
 SINGLE = 120_000
-PLAIN = 6_000
+PLAIN = 24_000
 
 
 def run(directory: Path) -> None:

@@ -11,7 +11,7 @@ import os
 
 import faust
 
-from agent.event import decode_batch
+from agent.event import Batch, decode_batch
 from agent.kafka import KafkaSettings
 from processors import topics
 from processors.origin import Origin
@@ -45,16 +45,30 @@ def make_app(kafka: KafkaSettings, web_port: int) -> faust.App:
             batch = decode_batch(message.value)
             origin = Origin(batch, int(message.message.timestamp * 1000))
             event, identity = batch.events[0], origin.event_id(batch.first_seq)
+            key = batch.project.encode()
             history, changes, notifications = make(origin, event, identity, batch.first_seq, late=False)
-            headers = origin.headers(identity, batch.first_seq, event.time_ns, (message.message.offset, 0, 0))
+            headers = _headers(batch, identity, message.message.offset)
             if history:
-                await donutwork.send(key=origin.key, value=history, headers=headers)
+                await donutwork.send(key=key, value=history, headers=headers)
             for change in changes:
-                await watch.send(key=origin.key, value=change, headers=headers)
+                await watch.send(key=key, value=change, headers=headers)
             if notifications:
-                await notify.send(key=origin.key, value=notifications, headers=headers)
+                await notify.send(key=key, value=notifications, headers=headers)
 
     return app
+
+
+def _headers(batch: Batch, identity: str, offset: int) -> list[tuple[str, bytes]]:
+    values = {
+        "event_id": identity,
+        "src": f"{offset}.0.0",
+        "agent": batch.agent,
+        "epoch": batch.epoch,
+        "seq": batch.first_seq,
+        "time_ns": batch.events[0].time_ns,
+        "v": batch.v,
+    }
+    return [(name, str(value).encode()) for name, value in values.items()]
 
 
 def main() -> None:

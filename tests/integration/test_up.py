@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from deploy import ports
 from tests.integration import running
 from tests.integration.running import Stack, Up
 from tests.unit.deploy.processes import ends_within
@@ -82,6 +83,20 @@ def test_directory_that_cannot_be_watched_is_named(tmp_path: Path, made: str) ->
         assert up.ended() == 1
         assert up.said().startswith(f"fswire: {wrong} ")
         assert len(up.said().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("option", "server"),
+    [("--bootstrap-servers", "127.0.0.1:{port}"), ("--clickhouse", "http://me:secret@127.0.0.1:{port}")],
+)
+def test_server_that_is_not_there_is_named(tmp_path: Path, option: str, server: str) -> None:
+    """A broker or database that was given and does not answer is named; what was started is stopped."""
+    port = ports.pick(set())
+    with running.up(tmp_path / "data", "--port", "0", option, server.format(port=port)) as up:
+        assert up.ended() == 1
+        assert f"127.0.0.1:{port}" in up.said()
+        assert "secret" not in up.said()
+        assert up.processes() == {}
 
 
 def test_interrupted_start_leaves_nothing(tmp_path: Path) -> None:

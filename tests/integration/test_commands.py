@@ -1,0 +1,133 @@
+"""The commands against a running system: what they print, and what they change."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import select
+import signal
+import subprocess
+
+import pytest
+
+from tests.integration.running import FSWIRE, Stack
+
+pytestmark = pytest.mark.stack
+
+
+def path_of(project: str) -> str:
+    return f"/2026-02-01/directory-monitor/{project}.json"
+
+
+def event(project: str, **fields: object) -> dict[str, object]:
+    return {"projectId": project, "filename": "a.txt", "event": "created", "filesize": 1} | fields
+
+
+def test_sql_prints_tab_separated_rows(stack: Stack) -> None:
+    """Where standard output is no terminal: a head, then rows, tabs and line ends escaped."""
+    done = stack.command(
+        "sql", r"SELECT 1 AS one, 'a\tb' AS text, NULL AS none, [1, 2] AS list FROM events LIMIT 1"
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "one\ttext\tnone\tlist\n1\ta\\tb\t\\N\t[1, 2]\n"
+
+
+def test_sql_that_is_refused_ends_with_the_reason(stack: Stack) -> None:
+    """A query that would read a file is one line on standard error, status 1."""
+    done = stack.command("sql", "SELECT file('/etc/hostname')")
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert len(done.stderr.splitlines()) == 1
+    assert "file" in done.stderr
+
+
+def test_project_and_key_are_made_and_work(stack: Stack) -> None:
+    """A project with a token, a key printed alone: the two together put an event, one alone does not."""
+    project = f"cmd-{secrets.token_hex(4)}"
+
+    made = stack.command("project", "create", project, "--ingress-token", "-", stdin="sesame\n")
+    key = stack.command("key", "create", "--project", project, "--scope", "directory_monitor:write")
+
+    assert made.returncode == 0, made.stderr
+    assert len(key.stdout.split()) == 1
+    credential = key.stdout.strip()
+    assert stack.send("PUT", path_of(project), event(project), credential)[0] == 401
+    assert stack.send("PUT", path_of(project), event(project, ingressToken="sesame"), credential)[0] == 200
+
+
+def test_revoked_key_is_refused(stack: Stack) -> None:
+    """A key that was revoked opens nothing, and is listed as such without its secret."""
+    credential = stack.command(
+        "key",
+        "create",
+        "--project",
+        stack.project,
+        "--scope",
+        "directory_monitor:write",
+        "--expires-in",
+        "1h",
+    ).stdout.strip()
+    key_id, _, secret = credential.partition(".")
+
+    revoked = stack.command("key", "revoke", key_id)
+
+    listed = stack.command("key", "list").stdout
+    assert revoked.returncode == 0, revoked.stderr
+    assert stack.send("PUT", path_of(stack.project), event(stack.project), credential)[0] == 401
+    assert next(line for line in listed.splitlines() if key_id in line).endswith("true")
+    assert secret not in listed
+
+
+def test_deleted_project_takes_no_events(stack: Stack) -> None:
+    """A project that was deleted is unknown again; deleting it twice says so."""
+    project = f"cmd-{secrets.token_hex(4)}"
+    stack.command("project", "create", project)
+
+    deleted = stack.command("project", "delete", project)
+
+    assert deleted.returncode == 0, deleted.stderr
+    assert stack.send("PUT", path_of(project), event(project))[0] == 404
+    assert project not in stack.command("project", "list").stdout
+    assert f"there is no project or pattern '{project}'" in stack.command("project", "delete", project).stderr
+
+
+def test_allowed_pattern_lets_projects_in(stack: Stack) -> None:
+    """A name that matches a pattern is taken without being registered."""
+    word = secrets.token_hex(4)
+
+    stack.command("project", "allow", f"{word}-*")
+
+    assert f"pattern\t{word}-*\t" in stack.command("project", "list").stdout
+    assert stack.send("PUT", path_of(f"{word}-host"), event(f"{word}-host"))[0] == 200
+
+
+def test_topics_and_schema_are_applied_twice_without_a_change(stack: Stack) -> None:
+    """Applying what is there does nothing; another partition count is refused."""
+    again = stack.command("topics", "apply", "--partitions", "4", "--replication", "1")
+    other = stack.command("topics", "apply", "--partitions", "5", "--replication", "1")
+    schema = stack.command("schema", "apply")
+
+    assert (again.returncode, again.stdout) == (0, "")
+    assert other.returncode == 1
+    assert "partition count" in other.stderr
+    assert all(line.endswith("already applied") for line in schema.stdout.splitlines())
+
+
+@pytest.mark.parametrize("vocabulary", ["donutwork", "watch", "notify"])
+def test_tail_prints_each_change_as_a_line(stack: Stack, vocabulary: str) -> None:
+    """Every vocabulary can be followed; each value is a line, at once."""
+    name = f"tail-{secrets.token_hex(4)}"
+    command = [FSWIRE, "tail", stack.project, "--vocabulary", vocabulary, "--data-dir", str(stack.data_dir)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as tail:
+        assert tail.stdout is not None
+        for number in range(100):  # it tells nobody from when on it follows
+            (stack.watched / f"{name}-{number}").touch()
+            if select.select([tail.stdout], [], [], 0.3)[0]:
+                break
+        line = tail.stdout.readline().decode()
+        tail.send_signal(signal.SIGINT)
+        _, errors = tail.communicate(timeout=30)
+
+    assert json.loads(line)
+    assert (tail.returncode, errors) == (130, b"")
