@@ -7,6 +7,7 @@ the subscriber alone can tell, `self_removed` of the directory that it watches, 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from itertools import accumulate
 
 import msgspec
@@ -37,25 +38,50 @@ class GapNotice(msgspec.Struct, omit_defaults=True, frozen=True, tag_field="type
     until_ns: int | None = None
 
 
+Told = tuple[bytes, str, str | None]
+"""Type, path relative to the project, and stream of a notification."""
+
 _encode = msgspec.json.Encoder().encode
-_TYPES: dict[Changed, str] = {
-    "size": "child_size_changed",
-    "mtime": "child_mtime_changed",
-    "atime": "child_atime_changed",
-    "btime": "child_btime_changed",
-    "uid": "child_owner_changed",
-    "gid": "child_group_changed",
-    "mode": "child_acl_changed",
-    "acl": "child_acl_changed",
-    "flags": "child_extra_attrs_changed",
+_HEAD = b'{"type":"%b'
+_PLACE = b'","path":%b,"spine":%b,"stream_name":'
+"""`Notification` as it is encoded, written out: path and spine are encoded once for all of an event's."""
+
+_TYPES: dict[Changed, bytes] = {
+    "size": b"child_size_changed",
+    "mtime": b"child_mtime_changed",
+    "atime": b"child_atime_changed",
+    "btime": b"child_btime_changed",
+    "uid": b"child_owner_changed",
+    "gid": b"child_group_changed",
+    "mode": b"child_acl_changed",
+    "acl": b"child_acl_changed",
+    "flags": b"child_extra_attrs_changed",
 }
 
 
 def record(project: str, event: Event) -> bytes | None:
     """Return the encoded notifications of one event, or None where the vocabulary has none."""
-    make = _MAKERS.get(event.kind)
-    notifications = make(project, event) if make is not None else None
-    return _encode(notifications) if notifications else None
+    tell = _TELLERS.get(event.kind)
+    if tell is None:
+        return _encode([_gap(project, event)]) if event.kind == "gap" else None
+    told = tell(event)
+    if not told:
+        return None
+    encoded = []
+    place, placed = b"", None
+    for kind, path, stream in told:
+        if path != placed:
+            place, placed = _PLACE % (_encode(_absolute(project, path)), _spine(project, path, event)), path
+        encoded.append(_HEAD % kind + place + (b"null}" if stream is None else _encode(stream) + b"}"))
+    return b"[" + b",".join(encoded) + b"]"
+
+
+def _absolute(project: str, path: str) -> str:
+    return f"/{project}/{path}" if path else f"/{project}"
+
+
+def _spine(project: str, path: str, event: Event) -> bytes:
+    return _encode(event.spine if event.spine is not None else spine_of(project, path))
 
 
 def derived_id(project: str, path: str) -> str:
@@ -69,62 +95,54 @@ def spine_of(project: str, path: str) -> list[str]:
     return [VIRTUAL_ROOT_ID, derived_id(project, ""), *(derived_id(project, each) for each in below)]
 
 
-def _notification(
-    kind: str, project: str, path: str, event: Event, stream: str | None = None
-) -> Notification:
-    spine = event.spine if event.spine is not None else spine_of(project, path)
-    return Notification(kind, f"/{project}/{path}" if path else f"/{project}", spine, stream)
+def _added(event: Event) -> list[Told]:
+    return [(b"child_dir_added" if event.is_dir else b"child_file_added", event.path, None)]
 
 
-def _added(project: str, event: Event) -> list[Notification]:
-    kind = "child_dir_added" if event.is_dir else "child_file_added"
-    return [_notification(kind, project, event.path, event)]
+def _removed(event: Event) -> list[Told]:
+    return [(b"child_dir_removed" if event.is_dir else b"child_file_removed", event.path, None)]
 
 
-def _removed(project: str, event: Event) -> list[Notification]:
-    kind = "child_dir_removed" if event.is_dir else "child_file_removed"
-    return [_notification(kind, project, event.path, event)]
-
-
-def _renamed(project: str, event: Event) -> list[Notification]:
-    of = "child_dir_moved" if event.is_dir else "child_file_moved"
+def _renamed(event: Event) -> list[Told]:
+    what = b"dir" if event.is_dir else b"file"
     if event.moved == "in":
-        return [_notification(f"{of}_to", project, event.path, event)]
-    ends = [_notification(f"{of}_from", project, event.path, event)]
+        return [(b"child_%b_moved_to" % what, event.path, None)]
+    ends: list[Told] = [(b"child_%b_moved_from" % what, event.path, None)]
     if event.moved != "out" and event.renamed_to:
-        ends.append(_notification(f"{of}_to", project, event.renamed_to, event))
+        ends.append((b"child_%b_moved_to" % what, event.renamed_to, None))
     return ends
 
 
-def _written(project: str, event: Event) -> list[Notification]:
-    return [_notification("child_data_written", project, event.path, event), *_changed(project, event)]
+def _written(event: Event) -> list[Told]:
+    return [(b"child_data_written", event.path, None), *_changed(event)]
 
 
-def _closed(project: str, event: Event) -> list[Notification]:
-    return _written(project, event) if content_written(event) else []
+def _closed(event: Event) -> list[Told]:
+    return _written(event) if content_written(event) else []
 
 
-def _changed(project: str, event: Event) -> list[Notification]:
+def _changed(event: Event) -> list[Told]:
     changed = event.changed
     if not changed:
         return []
-    kinds = dict.fromkeys(_TYPES[each] for each in changed if each in _TYPES)
-    notifications = [_notification(kind, project, event.path, event) for kind in kinds]
-    return notifications + _streams(project, event) if "streams" in changed else notifications
+    told: list[Told] = [(kind, event.path, None) for kind in _types(tuple(changed))]
+    return told + _streams(event) if "streams" in changed else told
 
 
-def _accessed(project: str, event: Event) -> list[Notification]:
-    return [_notification("child_atime_changed", project, event.path, event)]
+@lru_cache(maxsize=1024)
+def _types(changed: tuple[Changed, ...]) -> tuple[bytes, ...]:
+    return tuple(dict.fromkeys(_TYPES[each] for each in changed if each in _TYPES))
 
 
-def _streams(project: str, event: Event) -> list[Notification]:
+def _accessed(event: Event) -> list[Told]:
+    return [(b"child_atime_changed", event.path, None)]
+
+
+def _streams(event: Event) -> list[Told]:
     former = event.previous.streams if event.previous is not None else None
     before = {stream.name: stream for stream in former or ()}
     after = {stream.name: stream for stream in event.streams or ()}
-    return [
-        _notification(kind, project, event.path, event, stream)
-        for kind, stream in stream_changes(before, after)
-    ]
+    return [(kind.encode(), event.path, stream) for kind, stream in stream_changes(before, after)]
 
 
 def stream_changes(before: dict[str, Stream], after: dict[str, Stream]) -> list[tuple[str, str]]:
@@ -162,15 +180,16 @@ def _stream_differences(before: Stream, after: Stream) -> list[tuple[str, str]]:
     return changes
 
 
-def _gap(project: str, event: Event) -> list[GapNotice]:
+def _gap(project: str, event: Event) -> GapNotice:
     gap = event.gap
-    place = _notification("gap", project, event.path, event)
     if gap is None:
-        return [GapNotice(place.path, place.spine, "", "sequence")]
-    return [GapNotice(place.path, place.spine, gap.id, gap.reason, gap.recursive, gap.since_ns, gap.until_ns)]
+        raise ValueError("a gap without its particulars")
+    spine = event.spine if event.spine is not None else spine_of(project, event.path)
+    path = _absolute(project, event.path)
+    return GapNotice(path, spine, gap.id, gap.reason, gap.recursive, gap.since_ns, gap.until_ns)
 
 
-_MAKERS: dict[str, Callable[[str, Event], list[Notification] | list[GapNotice]]] = {
+_TELLERS: dict[str, Callable[[Event], list[Told]]] = {
     "create": _added,
     "modify": _written,
     "closeWrite": _closed,
@@ -178,5 +197,4 @@ _MAKERS: dict[str, Callable[[str, Event], list[Notification] | list[GapNotice]]]
     "rename": _renamed,
     "attribute": _changed,
     "access": _accessed,
-    "gap": _gap,
 }

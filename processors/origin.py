@@ -6,11 +6,18 @@ from hashlib import blake2b
 
 from agent.event import Batch
 from processors.instants import iso, iso_of_ms
+from processors.record_batch import field, length
 
-Header = tuple[str, bytes]
 Place = tuple[int, int, int]
 """Raw offset, index of the event in its batch, index of the record within the event."""
-_VERSION: Header = ("v", b"1")
+Headers = tuple[bytes, bytes]
+"""Encoded headers before and after the value of `src`."""
+HEADERS = ("event_id", "src", "agent", "epoch", "seq", "time_ns", "v")
+"""Of every normalised record, in this order (contracts: topics)."""
+
+_VERSION = field(b"v") + field(b"1")
+_EVENT_ID = length(len(HEADERS)) + field(b"event_id")
+_SRC, _SEQ, _TIME_NS = field(b"src"), field(b"seq"), field(b"time_ns")
 
 
 class Origin:
@@ -20,11 +27,10 @@ class Origin:
     """
 
     __slots__ = (
+        "_common",
         "_id_stem",
         "agent",
-        "agent_header",
         "epoch",
-        "epoch_header",
         "host",
         "key",
         "project",
@@ -43,10 +49,11 @@ class Origin:
         self.received_at = iso_of_ms(received_ms)
         self.received_ms = received_ms
         self.root = "/" + batch.project
-        self.key = batch.project.encode()
-        self.agent_header: Header = ("agent", batch.agent.encode())
-        self.epoch_header: Header = ("epoch", batch.epoch.encode())
+        self.key = field(batch.project.encode())
+        """As a record's field."""
         self._id_stem = blake2b(f"{batch.agent}\0{batch.project}\0{batch.epoch}\0".encode(), digest_size=16)
+        agent, epoch = field(batch.agent.encode()), field(batch.epoch.encode())
+        self._common = field(b"agent") + agent + field(b"epoch") + epoch + _SEQ
 
     def event_id(self, seq: int) -> str:
         """Return `agent.event.event_id` of the event numbered `seq`, hashing what is common only once."""
@@ -54,20 +61,16 @@ class Origin:
         digest.update(b"%d" % seq)
         return "evt_" + digest.hexdigest()
 
-    def headers(self, event_id: str, seq: int, time_ns: int, place: Place) -> list[Header]:
-        """Return the headers of a record, in the order of contracts/topics; `place` is its `src`."""
-        return [
-            ("event_id", event_id.encode()),
-            ("src", b"%d.%d.%d" % place),
-            self.agent_header,
-            self.epoch_header,
-            ("seq", b"%d" % seq),
-            ("time_ns", b"%d" % time_ns),
-            _VERSION,
-        ]
+    def headers(self, event_id: str, seq: int, time_ns: int) -> Headers:
+        """Return the headers that the records of one event share, around the one that tells their places."""
+        identity, number, moment = event_id.encode(), b"%d" % seq, b"%d" % time_ns
+        after = (
+            self._common + length(len(number)) + number + _TIME_NS + length(len(moment)) + moment + _VERSION
+        )
+        return _EVENT_ID + length(len(identity)) + identity + _SRC, after
 
 
-def moved(headers: list[Header], place: Place) -> list[Header]:
-    """Return the headers of another record of the same event."""
-    event_id, _, *rest = headers
-    return [event_id, ("src", b"%d.%d.%d" % place), *rest]
+def placed(headers: Headers, place: Place) -> bytes:
+    """Return the headers of the record at a place, as a record's field."""
+    src = b"%d.%d.%d" % place
+    return headers[0] + length(len(src)) + src + headers[1]

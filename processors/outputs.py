@@ -8,15 +8,11 @@ from typing import NamedTuple
 from agent.event import Event
 from agent.kafka import MAX_RECORD_BYTES
 from processors import donutwork, notify, watch
-from processors.origin import Header, Origin, Place, moved
+from processors.origin import Origin, Place, placed
+from processors.record_batch import Record
 
 MAX_VALUE_BYTES = MAX_RECORD_BYTES - 4096
 """Leaves room for key and headers, none of which is longer than 128 characters."""
-
-
-Record = tuple[int, bytes, bytes, list[Header]]
-"""Timestamp (ms), key, value and headers of a record in a normalised topic. Plain: there are millions."""
-
 
 Made = tuple[bytes | None, Sequence[bytes], bytes | None]
 """What one event becomes: its donutwork, watch and notify values."""
@@ -61,13 +57,15 @@ class Outputs:
 
     def add(self, origin: Origin, made: Made, event: Event, event_id: str, seq: int, place: Place) -> None:
         """Append the records of one event; `place` is the position of the first in each topic."""
-        headers = origin.headers(event_id, seq, event.time_ns, place)
+        headers = origin.headers(event_id, seq, event.time_ns)
+        at = placed(headers, place)
         timestamp_ms, key = origin.received_ms, origin.key
         history, changes, notifications = made
         if history is not None:
-            self.donutwork.append((timestamp_ms, key, history, headers))
+            self.donutwork.append((timestamp_ms, key, history, at))
         if notifications is not None:
-            self.notify.append((timestamp_ms, key, notifications, headers))
+            self.notify.append((timestamp_ms, key, notifications, at))
         for nth, change in enumerate(changes):
-            at = moved(headers, (place[0], place[1], place[2] + nth)) if nth else headers
+            if nth:
+                at = placed(headers, (place[0], place[1], place[2] + nth))
             self.watch.append((timestamp_ms, key, change, at))

@@ -7,7 +7,7 @@ partitions went to another worker is abandoned: what it has not sent must never 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any
 
 import structlog
@@ -15,10 +15,11 @@ from aiokafka import AIOKafkaProducer
 
 from agent.kafka import KafkaSettings
 from processors import topics
-from processors.outputs import Addressed, Outputs, Record
+from processors.outputs import Addressed, Outputs
+from processors.record_batch import MAX_BYTES, Record, batched
 
-MAX_BATCH_BYTES = 1_000_000
-"""Before compression, so that a batch fits the topics' 1 MiB however badly it compresses."""
+_INLINE_BYTES = 32 * 1024
+"""Compressed in less time than another thread takes to wake."""
 _ABANDON_TIMEOUT_S = 5.0
 
 _log = structlog.get_logger()
@@ -89,21 +90,16 @@ class Publisher:
             _log.warning("outcomes asked for on a partition that does not exist", outcomes=len(outcomes))
         await self._send(topics.OUTCOMES, known)
 
-    async def _append(self, name: str, partition: int, records: Iterable[Record]) -> None:
+    async def _append(self, name: str, partition: int, records: Sequence[Record]) -> None:
         """Append many records as few batches, in order."""
         producer, topic = self.producer, self._kafka.topic(name)
         sent: list[asyncio.Future[Any]] = []
-        builder = None
-        for timestamp, key, value, headers in records:
-            if builder is not None:
-                if builder.append(timestamp=timestamp, key=key, value=value, headers=headers) is not None:
-                    continue
-                sent.append(await producer.send_batch(builder, topic, partition=partition))
-            builder = producer.create_batch()
-            builder.append(timestamp=timestamp, key=key, value=value, headers=headers)
-        if builder is not None:
-            builder.close()
-            sent.append(await producer.send_batch(builder, topic, partition=partition))
+        for batch in batched(records):
+            if batch.size() < _INLINE_BYTES:
+                batch.compress()
+            else:
+                await asyncio.to_thread(batch.compress)
+            sent.append(await producer.send_batch(batch, topic, partition=partition))
         await asyncio.gather(*sent)
 
     async def _send(self, name: str, records: Sequence[Addressed]) -> None:
@@ -112,7 +108,7 @@ class Publisher:
         await asyncio.gather(*sent)
 
     async def _connected(self) -> AIOKafkaProducer:
-        producer = AIOKafkaProducer(**self._kafka.producer(), max_batch_size=MAX_BATCH_BYTES)
+        producer = AIOKafkaProducer(**self._kafka.producer(), max_batch_size=MAX_BYTES)
         try:
             await producer.start()
         except BaseException:

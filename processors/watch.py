@@ -58,6 +58,11 @@ class Error(msgspec.Struct, frozen=True, tag_field="type", tag="error"):
 
 _encode = msgspec.json.Encoder().encode
 _SECOND_NS = 1_000_000_000
+_BARE = b'{"type":"change","timestamp":%d,"kind":"%b","path":%b}'
+_DETAILED = b'{"type":"change","timestamp":%d,"kind":"%b","path":%b,"details":%b}'
+_TIMESTAMPED = b'{"timestamp":%d}'
+"""`Change` and `Details` as they are encoded: an event's path is encoded once for all its changes."""
+
 _OWNERSHIP: frozenset[Changed] = frozenset(("uid", "gid"))
 _PERMISSIONS: frozenset[Changed] = frozenset(("mode", "acl"))
 _TIMESTAMP: frozenset[Changed] = frozenset(("mtime", "atime", "btime"))
@@ -73,99 +78,103 @@ _GROUPS: tuple[tuple[Attribute, frozenset[Changed]], ...] = (
 def records(root: str, event: Event) -> Sequence[bytes]:
     """Return the encoded records of one event, in order; `root` is `/<projectId>`."""
     make = _MAKERS.get(event.kind)
-    return make(root, event) if make is not None else ()
+    return make(root, event, _encode(_absolute(root, event.path))) if make is not None else ()
 
 
 def _absolute(root: str, path: str) -> str:
     return f"{root}/{path}" if path else root
 
 
-def _change(
-    root: str,
+def _change(event: Event, kind: bytes, path: bytes, details: bytes = b"") -> bytes:
+    if details:
+        return _DETAILED % (event.time_ns // _SECOND_NS, kind, path, details)
+    return _BARE % (event.time_ns // _SECOND_NS, kind, path)
+
+
+def _details(
     event: Event,
-    kind: ChangeKind,
     time_ns: int | None = None,
     *,
     attribute: Attribute | None = None,
     renamed: str | None = None,
 ) -> bytes:
+    """Return the encoded details, empty where nothing is known."""
     timestamp = time_ns // _SECOND_NS if time_ns is not None else None
-    extra = event.extra
-    details = None
-    if attribute or renamed or extra or timestamp is not None:
-        details = Details(attribute, renamed, timestamp, extra)
-    return _encode(Change(event.time_ns // _SECOND_NS, kind, _absolute(root, event.path), details))
+    if attribute or renamed or event.extra:
+        return _encode(Details(attribute, renamed, timestamp, event.extra))
+    return _TIMESTAMPED % timestamp if timestamp is not None else b""
 
 
-def _create(root: str, event: Event) -> list[bytes]:
-    return [_change(root, event, "create", event.birth_ns)]
+def _create(_root: str, event: Event, path: bytes) -> list[bytes]:
+    return [_change(event, b"create", path, _details(event, event.birth_ns))]
 
 
-def _modify(root: str, event: Event) -> list[bytes]:
-    return [_change(root, event, "modify", event.mtime_ns), *_attributes(root, event, beside_content=True)]
-
-
-def _close_write(root: str, event: Event) -> list[bytes]:
-    closed = _change(root, event, "closeWrite")
-    return [*_modify(root, event), closed] if content_written(event) else [closed]
-
-
-def _rename(root: str, event: Event) -> list[bytes]:
-    if event.moved == "in":
-        return [_change(root, event, "rename", event.mtime_ns)]
-    renamed = _absolute(root, event.renamed_to) if event.renamed_to else None
-    return [_change(root, event, "rename", renamed=renamed)]
-
-
-def _attribute(root: str, event: Event) -> list[bytes]:
-    return _attributes(root, event) or [_change(root, event, "attribute", event.mtime_ns)]
-
-
-def _attributes(root: str, event: Event, *, beside_content: bool = False) -> list[bytes]:
-    """One change for each group that changed; that new content has a new mtime is not said again."""
+def _modify(_root: str, event: Event, path: bytes) -> list[bytes]:
+    modified = _change(event, b"modify", path, _details(event, event.mtime_ns))
     changed = event.changed
-    if not changed or (beside_content and _CONTENT.issuperset(changed)):
-        return []
-    changes = [
-        _change(root, event, "attribute", event.mtime_ns, attribute=attribute)
-        for attribute, group in _GROUPS
-        if not group.isdisjoint(changed) and not (beside_content and group is _TIMESTAMP)
-    ]
+    if not changed or _CONTENT.issuperset(changed):
+        return [modified]
+    return [modified, *_attributes(event, path, [each for each in changed if each not in _TIMESTAMP])]
+
+
+def _close_write(root: str, event: Event, path: bytes) -> list[bytes]:
+    closed = _change(event, b"closeWrite", path, _details(event))
+    return [*_modify(root, event, path), closed] if content_written(event) else [closed]
+
+
+def _rename(root: str, event: Event, path: bytes) -> list[bytes]:
+    if event.moved == "in":
+        return [_change(event, b"rename", path, _details(event, event.mtime_ns))]
+    renamed = _absolute(root, event.renamed_to) if event.renamed_to else None
+    return [_change(event, b"rename", path, _details(event, renamed=renamed))]
+
+
+def _attribute(_root: str, event: Event, path: bytes) -> list[bytes]:
+    told = _attributes(event, path, event.changed or ())
+    return told or [_change(event, b"attribute", path, _details(event, event.mtime_ns))]
+
+
+def _attributes(event: Event, path: bytes, changed: Sequence[Changed]) -> list[bytes]:
+    """One change for each group that changed, and one without a name for what belongs to none."""
+    named: list[Attribute | None] = [name for name, group in _GROUPS if not group.isdisjoint(changed)]
     if not _UNNAMED.isdisjoint(changed):
-        changes.append(_change(root, event, "attribute", event.mtime_ns))
-    return changes
+        named.append(None)
+    return [
+        _change(event, b"attribute", path, _details(event, event.mtime_ns, attribute=attribute))
+        for attribute in named
+    ]
 
 
-def _plain(kind: ChangeKind) -> Callable[[str, Event], list[bytes]]:
-    return lambda root, event: [_change(root, event, kind)]
+def _plain(kind: bytes) -> Callable[[str, Event, bytes], list[bytes]]:
+    return lambda _root, event, path: [_change(event, kind, path, _details(event))]
 
 
-def _gap(root: str, event: Event) -> list[bytes]:
+def _gap(root: str, event: Event, _path: bytes) -> list[bytes]:
     return [_encode(Error("other", gap_description(root, event)))]
 
 
 def gap_description(root: str, event: Event) -> str:
     """Say what a gap may hide, since when, and why."""
     gap = event.gap
-    place = _absolute(root, event.path)
     if gap is None:
-        return f"events of {place} may be missing"
+        raise ValueError("a gap without its particulars")
+    place = _absolute(root, event.path)
     scope = f"{place} and everything below it" if gap.recursive else place
     since = f" since {iso(gap.since_ns)}" if gap.since_ns is not None else ""
     until = iso(gap.until_ns if gap.until_ns is not None else event.time_ns)
     return f"events of {scope} may be missing{since} until {until}: {gap.reason} ({gap.id})"
 
 
-_MAKERS: dict[str, Callable[[str, Event], Sequence[bytes]]] = {
+_MAKERS: dict[str, Callable[[str, Event, bytes], Sequence[bytes]]] = {
     "create": _create,
     "modify": _modify,
     "closeWrite": _close_write,
-    "delete": _plain("delete"),
+    "delete": _plain(b"delete"),
     "rename": _rename,
     "attribute": _attribute,
-    "access": _plain("access"),
-    "open": _plain("open"),
-    "closeNoWrite": _plain("closeNoWrite"),
-    "unknown": _plain("unknown"),
+    "access": _plain(b"access"),
+    "open": _plain(b"open"),
+    "closeNoWrite": _plain(b"closeNoWrite"),
+    "unknown": _plain(b"unknown"),
     "gap": _gap,
 }

@@ -63,3 +63,35 @@ def make_chunk(on: State, *records: RawRecord, refused: tuple[str, ...] = ()) ->
     for each in records:
         chunk.take(each, decode(each.value, 0, 1))
     return chunk
+
+
+def headers_of(encoded: bytes) -> dict[str, str]:
+    """Return the headers that a record's field holds, in order."""
+    reading = memoryview(encoded)
+    count, reading = _length(reading)
+    headers = {}
+    for _ in range(count):
+        name, reading = _taken(reading)
+        value, reading = _taken(reading)
+        headers[name] = value
+    assert not reading
+    return headers
+
+
+def key_of(encoded: bytes) -> str:
+    """Return the key that a record's field holds."""
+    return _taken(memoryview(encoded))[0]
+
+
+def _length(reading: memoryview) -> tuple[int, memoryview]:
+    number = shift = at = 0
+    while True:
+        number |= (reading[at] & 0x7F) << shift
+        shift, at = shift + 7, at + 1
+        if reading[at - 1] < 0x80:
+            return number >> 1, reading[at:]
+
+
+def _taken(reading: memoryview) -> tuple[str, memoryview]:
+    size, reading = _length(reading)
+    return bytes(reading[:size]).decode(), reading[size:]

@@ -7,10 +7,21 @@ import pytest
 from agent.event import Batch, Event, Http, Previous, Reply, Stream, decode_batch, encode, event_id
 from processors import chunk as chunk_module
 from processors.chunk import Chunk
-from processors.outputs import Addressed, Record
+from processors.outputs import Addressed
 from processors.position import Position
+from processors.record_batch import Record
 from processors.state import State
-from tests.unit.processors.raw import DAY_MS, RECEIVED_MS, batch, event, make_chunk, record, state
+from tests.unit.processors.raw import (
+    DAY_MS,
+    RECEIVED_MS,
+    batch,
+    event,
+    headers_of,
+    key_of,
+    make_chunk,
+    record,
+    state,
+)
 
 
 def values(records: list[Record]) -> list[Any]:
@@ -18,7 +29,7 @@ def values(records: list[Record]) -> list[Any]:
 
 
 def sources(records: list[Record]) -> list[str]:
-    return [dict(headers)["src"].decode() for _, _, _, headers in records]
+    return [headers_of(headers)["src"] for _, _, _, headers in records]
 
 
 def names(chunk: Chunk) -> list[str]:
@@ -53,11 +64,11 @@ def test_event_becomes_a_record_in_every_vocabulary() -> None:
     assert sources(out.watch) == ["41.0.0", "41.1.0", "41.1.1"]
     assert sources(out.notify) == ["41.0.0", "41.1.0"]
     for received_ms, key, _, headers in (*out.donutwork, *out.watch, *out.notify):
-        assert (received_ms, key) == (RECEIVED_MS, b"p")
-        assert [name for name, _ in headers] == ["event_id", "src", "agent", "epoch", "seq", "time_ns", "v"]
-    shared = dict(out.donutwork[1][3])
-    assert shared["event_id"].decode() == event_id("agt_1", "p", "e1", 2)
-    assert (shared["agent"], shared["epoch"], shared["seq"], shared["v"]) == (b"agt_1", b"e1", b"2", b"1")
+        assert (received_ms, key_of(key)) == (RECEIVED_MS, "p")
+        assert list(headers_of(headers)) == ["event_id", "src", "agent", "epoch", "seq", "time_ns", "v"]
+    shared = headers_of(out.donutwork[1][3])
+    assert shared["event_id"] == event_id("agt_1", "p", "e1", 2)
+    assert (shared["agent"], shared["epoch"], shared["seq"], shared["v"]) == ("agt_1", "e1", "2", "1")
     assert values(out.donutwork)[1]["eventId"] == event_id("agt_1", "p", "e1", 2)
 
 
@@ -216,7 +227,7 @@ def test_http_event_is_inserted_once() -> None:
 
     assert outcomes(first) == [{"id": "r1", "project": "p", "event_id": "id-1", "decision": "inserted"}]
     assert first.outputs.outcomes[0][::2] == (b"r1", 3)
-    assert dict(first.outputs.donutwork[0][3])["event_id"] == b"id-1"
+    assert headers_of(first.outputs.donutwork[0][3])["event_id"] == "id-1"
     assert [each["decision"] for each in outcomes(again)] == ["repeated", "conflict"]
     assert again.outputs.donutwork == []
 

@@ -17,7 +17,7 @@ from processors.instants import EARLIEST_NS, LATEST_NS, clamp, iso, iso_of_ms
 from processors.normalize_partition import loss
 from processors.position import BEFORE_ALL, Position
 from processors.recovery import Start
-from tests.unit.processors.raw import batch, event
+from tests.unit.processors.raw import batch, event, headers_of, key_of
 
 
 @given(st.integers(EARLIEST_NS, LATEST_NS))
@@ -61,8 +61,8 @@ def test_loss_is_a_gap_of_every_known_project() -> None:
     outputs = loss(["p", "q"], 3, Start(10, oldest=100, end=200))
 
     for records in (outputs.donutwork, outputs.watch, outputs.notify):
-        assert [key for _, key, _, _ in records] == [b"p", b"q"]
-        assert [dict(headers)["src"] for *_, headers in records] == [b"99.0.0", b"99.1.0"]
+        assert [key_of(key) for _, key, _, _ in records] == ["p", "q"]
+        assert [headers_of(headers)["src"] for *_, headers in records] == ["99.0.0", "99.1.0"]
     first = json.loads(outputs.donutwork[0][2])
     assert (first["event"], first["gap"]["reason"]) == ("gap", "expired")
     assert first["eventId"] != json.loads(outputs.donutwork[1][2])["eventId"]

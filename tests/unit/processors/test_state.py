@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from agent.event import Http, Reply
 from processors.chunk import RawRecord
 from processors.event_ids import Known
-from processors.outputs import Record
 from processors.position import BEFORE_ALL, Position
+from processors.record_batch import Record
 from processors.state import Draft, State
 from processors.state import Record as StateRecord
 from processors.watermarks import Epoch, Marks
-from tests.unit.processors.raw import DAY_MS, RECEIVED_MS, batch, event, make_chunk, record, state
+from tests.unit.processors.raw import DAY_MS, RECEIVED_MS, batch, event, headers_of, make_chunk, record, state
 
 STEPS = ("nothing", "some outputs", "outputs", "some state", "state", "commit")
 
@@ -222,7 +222,7 @@ def test_worker_that_dies_anywhere_loses_and_doubles_nothing(
 
     seen, counted = BEFORE_ALL, Counter[str]()
     for _, _, value, headers in broker.donutwork:
-        src = Position.parse(dict(headers)["src"])
+        src = Position.parse(headers_of(headers)["src"])
         if src > seen:
             seen = src
             shown = json.loads(value)

@@ -1,0 +1,142 @@
+"""Record batches as Kafka stores them, built for speed: what records share is written once, joined once.
+
+The format is "Record Batch" and "Record" of kafka.apache.org/documentation/#messageformat (magic 2).
+aiokafka's own builder takes three times as long for records of seven headers, and compresses on the event
+loop.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+
+import cramjam
+from aiokafka.record.util import calc_crc32c
+
+_MAGIC = 2
+_ZSTD = 4
+_ZSTD_LEVEL = 1
+"""On these records faster than level 3, and no larger."""
+Record = tuple[int, bytes, bytes, bytes]
+"""Timestamp (ms), key field, value, headers field. Plain: there are millions."""
+
+_LARGEST_LENGTH = 4
+"""Bytes of the length of a record of up to 64 MiB."""
+_PREFIX = struct.Struct(">qiib")
+"""Base offset (the broker's), length, partition leader epoch, magic."""
+_CRC = struct.Struct(">I")
+_REST = struct.Struct(">hiqqqhii")
+"""Attributes, last offset delta, first and last timestamp, producer id and epoch, first sequence, records."""
+_LENGTH_COVERS = 9
+"""The length counts what follows it: of the prefix, these bytes."""
+MAX_BYTES = 1_000_000
+"""Before compression, so that a batch fits the topics' 1 MiB however badly it compresses."""
+
+
+def varint(number: int) -> bytes:
+    """Return a signed number in the zigzag base-128 form of record fields."""
+    left = number << 1 if number >= 0 else (-number << 1) - 1
+    encoded = bytearray()
+    while left > 0x7F:
+        encoded.append(left & 0x7F | 0x80)
+        left >>= 7
+    encoded.append(left)
+    return bytes(encoded)
+
+
+_SMALL = tuple(varint(number) for number in range(1 << 14))
+
+
+def length(number: int) -> bytes:
+    """Return `varint` of what is rarely above 16,384."""
+    return _SMALL[number] if number < 1 << 14 else varint(number)
+
+
+def field(value: bytes) -> bytes:
+    """Return bytes as a field: their length, then themselves."""
+    return length(len(value)) + value
+
+
+class RecordBatch:
+    """Records for one partition, in order, in the form that aiokafka's `send_batch` takes for a builder.
+
+    Filled with `fill`, then closed by `compress`, which may run on another thread: zstd needs no interpreter.
+    """
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self._records = 0
+        self._bytes = 0
+        self._first_ms = 0
+        self._last_ms = 0
+        self._payload = b""
+        self._producer = (-1, -1, -1)
+        self._built: bytes | None = None
+
+    def fill(self, records: Sequence[Record], start: int) -> int:
+        """Append records from `start` on, until the batch is full; return the index of the next."""
+        parts, size_bytes, first_ms = self._parts, 0, records[start][0]
+        last_ms, before_ms, timestamp = first_ms, first_ms, b"\0"
+        index = start
+        for index in range(start, len(records)):
+            timestamp_ms, key, value, headers = records[index]
+            if timestamp_ms != before_ms:
+                before_ms, timestamp = timestamp_ms, varint(timestamp_ms - first_ms)
+                last_ms = max(last_ms, timestamp_ms)
+            offset, size = length(index - start), length(len(value))
+            body = 1 + len(timestamp) + len(offset) + len(key) + len(size) + len(value) + len(headers)
+            if size_bytes + body > MAX_BYTES and index > start:
+                break
+            parts += (length(body), b"\0", timestamp, offset, key, size, value, headers)
+            size_bytes += body + _LARGEST_LENGTH
+        else:
+            index += 1
+        self._records, self._bytes = index - start, size_bytes
+        self._first_ms, self._last_ms = first_ms, last_ms
+        return index
+
+    def compress(self) -> None:
+        """Close the batch; called once, before it is sent."""
+        self._payload = bytes(cramjam.zstd.compress(b"".join(self._parts), level=_ZSTD_LEVEL))
+        self._parts.clear()
+
+    def append(self, **_record: object) -> None:
+        """Take no record of aiokafka's own `send`: the batch is closed."""
+
+    def close(self) -> None:
+        """Do nothing more: `compress` closed it."""
+
+    def closed(self) -> bool:
+        """Tell aiokafka not to wait for more records."""
+        return True
+
+    def record_count(self) -> int:
+        """Return how many records, and sequence numbers, there are."""
+        return self._records
+
+    def size(self) -> int:
+        """Return the size before compression."""
+        return self._bytes
+
+    def _set_producer_state(self, producer_id: int, producer_epoch: int, base_sequence: int) -> None:
+        self._producer = (producer_id, producer_epoch, base_sequence)
+
+    def _build(self) -> bytes:
+        """Return the encoded batch, the same however often it is sent again."""
+        if self._built is None:
+            last = self._records - 1
+            rest = _REST.pack(_ZSTD, last, self._first_ms, self._last_ms, *self._producer, self._records)
+            covered = rest + self._payload
+            prefix = _PREFIX.pack(0, _LENGTH_COVERS + len(covered), -1, _MAGIC)
+            self._built = prefix + _CRC.pack(calc_crc32c(covered)) + covered
+        return self._built
+
+
+def batched(records: Sequence[Record]) -> list[RecordBatch]:
+    """Return records in as few batches as hold them."""
+    batches, taken = [], 0
+    while taken < len(records):
+        batch = RecordBatch()
+        taken = batch.fill(records, taken)
+        batches.append(batch)
+    return batches
