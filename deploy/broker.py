@@ -94,7 +94,8 @@ class Broker:
 
     def _format(self, jars: list[Path]) -> None:
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        arguments = ["format", "--standalone", "-t", cluster, "-c", "server.properties"]
+        # One word: an id may begin with a dash.
+        arguments = ["format", "--standalone", f"--cluster-id={cluster}", "-c", "server.properties"]
         done = subprocess.run(
             [*_java(jars), "kafka.tools.StorageTool", *arguments],
             cwd=self.directory,
