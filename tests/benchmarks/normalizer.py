@@ -15,34 +15,41 @@ from tests.benchmarks.parts import free_port, fswire, kafka, process
 from tests.benchmarks.table import show
 from tests.benchmarks.topic_load import PARTITIONS, create, fill, rate
 
-PROJECTS = [f"benchmark-{number}" for number in range(8)]
+PROJECTS = [f"benchmark-{number}" for number in range(40)]
+"""Enough that their hashes spread over the partitions, as a fleet's do."""
 BATCHED = 600_000
 SINGLE = 120_000
-PLAIN = 24_000
+PLAIN = 20_000
 
 
 def run(directory: Path) -> None:
-    """Measure all three in one run, one after the other, and print the table."""
+    """Measure all of them in one run, one after the other, and print the table."""
     with kafka(directory) as settings:
         asyncio.run(prepare(settings))
-        plain = _plain(settings, directory)
+        hasty = _plain(settings, directory, "hasty.", awaits=False)
+        plain = _plain(settings, directory, "plain.", awaits=True)
         batched = _normalizer(settings, directory, "batched.", BATCHED, 500)
         single = _normalizer(settings, directory, "single.", SINGLE, 1)
     show(
-        "normalizer: raw events/s per worker, all three outputs, until they are acknowledged",
-        ("who", "events/s", "times plain"),
+        "normalizer: raw events/s per worker, all outputs; fswire with dedupe of deliveries",
+        ("who", "events/s", "times plain", "times hasty"),
         [
-            ("plain Faust, one event a message, three sends", plain, 1.0),
-            ("fswire, batches of 500, with dedupe of deliveries", batched, batched / plain),
-            ("fswire, records of one event, with dedupe of deliveries", single, single / plain),
+            (name, rate, rate / plain, rate / hasty)
+            for name, rate in (
+                ("plain Faust, an event a message, awaits its sends", plain),
+                ("hasty Faust, the same without awaiting", hasty),
+                ("fswire, batches of 500", batched),
+                ("fswire, records of one event", single),
+            )
         ],
     )
 
 
 async def prepare(settings: KafkaSettings) -> None:
     """Make the topics of every run, and register the projects in each."""
-    await create(settings, settings.topic(plain_faust.SINGLES))
-    await create(settings, *(plain_faust.PREFIX + name for name in plain_faust.VOCABULARIES))
+    for prefix in ("plain.", "hasty."):
+        await create(settings, prefix + plain_faust.SINGLES)
+        await create(settings, *(prefix + name for name in plain_faust.VOCABULARIES))
     for prefix in ("batched.", "single."):
         own = settings.model_copy(update={"topic_prefix": prefix})
         await topics_apply.apply(own, PARTITIONS, 1)
@@ -59,17 +66,19 @@ def load(events: int, size: int) -> list[tuple[str, bytes]]:
     ]
 
 
-def _plain(settings: KafkaSettings, directory: Path) -> float:
-    asyncio.run(fill(settings, settings.topic(plain_faust.SINGLES), load(PLAIN, 1)))
+def _plain(settings: KafkaSettings, directory: Path, prefix: str, *, awaits: bool) -> float:
+    own = settings.model_copy(update={"topic_prefix": prefix})
+    asyncio.run(fill(own, own.topic(plain_faust.SINGLES), load(PLAIN, 1)))
     env = {
         "PLAIN_WEB_PORT": str(free_port()),
-        "FSWIRE_KAFKA_BOOTSTRAP_SERVERS": settings.bootstrap_servers,
+        "PLAIN_AWAITS": str(int(awaits)),
+        "FSWIRE_KAFKA_BOOTSTRAP_SERVERS": own.bootstrap_servers,
+        "FSWIRE_KAFKA_TOPIC_PREFIX": prefix,
         "PYTHONPATH": str(Path.cwd()),
     }
     command = [sys.executable, "-m", "tests.benchmarks.plain_faust"]
-    notifications = plain_faust.PREFIX + topics.NOTIFY
-    with process(command, directory, {**os.environ, **env}, started="Starting", name="plain"):
-        return asyncio.run(rate(settings, notifications, PLAIN, 120))
+    with process(command, directory, {**os.environ, **env}, started="Starting", name=prefix):
+        return asyncio.run(rate(own, own.topic(topics.NOTIFY), PLAIN, 120))
 
 
 def _normalizer(settings: KafkaSettings, directory: Path, prefix: str, events: int, size: int) -> float:

@@ -1,7 +1,9 @@
 """The peer: a plain Faust application, one event a message, three `topic.send` for each.
 
-It does the normalizer's work with the normalizer's functions (decode, three vocabularies, headers), without
-its dedupe. Run as `python -m tests.benchmarks.plain_faust`, settings by environment.
+It does the work of the normalizer with its functions (decode, three vocabularies), without its dedupe.
+Faust commits an event when the loop comes round, so what the normalizer promises, that nothing is committed
+before its outputs are acknowledged, takes `PLAIN_AWAITS=1`; without it a crash loses what was not sent yet.
+Run as `python -m tests.benchmarks.plain_faust`, settings by environment.
 """
 
 from __future__ import annotations
@@ -17,14 +19,12 @@ from processors import topics
 from processors.origin import Origin
 from processors.outputs import make
 
-SINGLES = "plain-singles"
+SINGLES = "singles"
 """Topic of raw batches of one event."""
 VOCABULARIES = (topics.DONUTWORK, topics.WATCH, topics.NOTIFY)
-PREFIX = "plain."
-"""What the peer's output topics start with, so that they are its own."""
 
 
-def make_app(kafka: KafkaSettings, web_port: int) -> faust.App:
+def make_app(kafka: KafkaSettings, web_port: int, *, awaits: bool) -> faust.App:
     """Return the application, with the defaults that a first Faust program has."""
     app = faust.App(
         "plain-faust",
@@ -36,7 +36,7 @@ def make_app(kafka: KafkaSettings, web_port: int) -> faust.App:
     )
     singles = app.topic(kafka.topic(SINGLES), key_serializer="raw", value_serializer="raw")
     donutwork, watch, notify = (
-        app.topic(PREFIX + name, key_serializer="raw", value_serializer="raw") for name in VOCABULARIES
+        app.topic(kafka.topic(name), key_serializer="raw", value_serializer="raw") for name in VOCABULARIES
     )
 
     @app.agent(singles, name="normalize")  # type: ignore[untyped-decorator]
@@ -48,12 +48,16 @@ def make_app(kafka: KafkaSettings, web_port: int) -> faust.App:
             key = batch.project.encode()
             history, changes, notifications = make(origin, event, identity, batch.first_seq, late=False)
             headers = _headers(batch, identity, message.message.offset)
-            if history:
-                await donutwork.send(key=key, value=history, headers=headers)
-            for change in changes:
-                await watch.send(key=key, value=change, headers=headers)
-            if notifications:
-                await notify.send(key=key, value=notifications, headers=headers)
+            outputs = [
+                (donutwork, history),
+                *((watch, change) for change in changes),
+                (notify, notifications),
+            ]
+            sent = [
+                await topic.send(key=key, value=value, headers=headers) for topic, value in outputs if value
+            ]
+            if awaits:
+                await asyncio.gather(*sent)
 
     return app
 
@@ -74,7 +78,7 @@ def _headers(batch: Batch, identity: str, offset: int) -> list[tuple[str, bytes]
 def main() -> None:
     """Work until SIGTERM."""
     kafka = KafkaSettings()
-    app = make_app(kafka, int(os.environ["PLAIN_WEB_PORT"]))
+    app = make_app(kafka, int(os.environ["PLAIN_WEB_PORT"]), awaits=os.environ["PLAIN_AWAITS"] == "1")
     loop = asyncio.new_event_loop()
     faust.Worker(app, loglevel="INFO", loop=loop).execute_from_commandline()
 
