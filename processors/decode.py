@@ -33,7 +33,7 @@ Reason = Literal[
 
 EVENT_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 _AGENT = re.compile(r"[\x21-\x7e]{1,128}")
-_HEX = "0123456789abcdef"
+_SHA256 = re.compile(r"[0-9a-f]{64}").fullmatch
 _LARGEST_ID = str(2**64 - 1)
 _WITH_GAP = frozenset(("gap", "gap_closed"))
 
@@ -126,7 +126,7 @@ def _path_fault(path: str) -> str | None:
 
 
 def _is_sha256(text: str) -> bool:
-    return len(text) == 64 and not text.strip(_HEX)
+    return _SHA256(text) is not None
 
 
 def _is_decimal(text: str) -> bool:
