@@ -133,9 +133,7 @@ def _fill(directory: Path) -> None:
 def test_agent_publishes_everything_once(raw: KafkaSettings, root: Path, tmp_path: Path) -> None:
     """A stopped agent has published all that happened, in order, and a quiet one sends heartbeats."""
     (root / "f").write_bytes(b"x")
-    (
-        root / "d"
-    ).mkdir()  # before the start: what is gone before a directory is watched, nobody sees
+    (root / "d").mkdir()  # before the start: what is gone before a directory is watched, nobody sees
     process = _agent(raw, root, tmp_path / "state")
     _fill(root / "d")
     process.send_signal(signal.SIGTERM)
