@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from aiokafka import AIOKafkaProducer
 from pydantic import SecretStr
 
 from agent.event import decode_batch
@@ -16,7 +15,8 @@ from deploy import schema
 from processors import topics, topics_apply
 from processors.chunk import Chunk, RawRecord
 from processors.clickhouse import ClickHouseSettings, connect
-from processors.outputs import Record
+from processors.outputs import Outputs
+from processors.publisher import Publisher
 from processors.state import Draft, State
 from tests.benchmarks.history import batches
 from tests.benchmarks.normalizer import PROJECTS
@@ -54,27 +54,28 @@ def run(directory: Path) -> None:
 
 
 async def _fill(settings: KafkaSettings) -> None:
+    """Publish to `fswire.donutwork` alone what the normalizer makes of every project's history."""
     await topics_apply.apply(settings, PARTITIONS, 1)
-    topic = settings.topic(topics.DONUTWORK)
-    async with AIOKafkaProducer(**settings.producer(), max_batch_size=1_000_000, linger_ms=20) as producer:
-        for project in PROJECTS:
-            partition = partition_of(project, PARTITIONS)
-            pending = [
-                await producer.send(topic, value, key, partition, timestamp_ms, headers)
-                for timestamp_ms, key, value, headers in _records(project, partition)
-            ]
-            await asyncio.gather(*pending)
+    publisher = Publisher(settings)
+    await publisher.start()
+    for project in PROJECTS:
+        partition = partition_of(project, PARTITIONS)
+        for outputs in _outputs(project, partition):
+            outputs.watch.clear()
+            outputs.notify.clear()
+            await publisher.publish(outputs, partition)
+    await publisher.stop()
 
 
-def _records(project: str, partition: int) -> Iterator[Record]:
-    """Yield what the normalizer makes of a project's history; offsets rise across projects."""
+def _outputs(project: str, partition: int) -> Iterator[Outputs]:
+    """Yield the outputs of a project's batches; raw offsets rise across projects."""
     base = PROJECTS.index(project) * ROWS
     now_ms = time.time_ns() // 1_000_000
     draft = Draft(State(1, 1, 1))
     for offset, raw in enumerate(batches(project, f"agent-{project}", ROWS // len(PROJECTS), 500)):
         chunk = Chunk(topics.RAW, partition, draft)
         chunk.take(RawRecord(base + offset, now_ms, project.encode(), raw), decode_batch(raw))
-        yield from chunk.outputs.donutwork
+        yield chunk.outputs
 
 
 def _drain(settings: ClickHouseSettings) -> tuple[float, int]:
