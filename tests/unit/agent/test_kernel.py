@@ -8,33 +8,14 @@ import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from agent import kernel
 from agent.event import Event
-from agent.inotify import Inotify
 from tests.unit.agent.replay import on_disk, path_of, replay
-from tests.unit.agent.watched import Watched
+from tests.unit.agent.watched import Watched, brief, has
 
 Watch = Callable[..., Watched]
-
-
-def _brief(events: list[Event]) -> list[tuple[Any, ...]]:
-    return [
-        (event.kind, event.path) if event.kind != "rename" else (event.kind, event.path, event.renamed_to)
-        for event in events
-    ]
-
-
-def _has(kind: str, path: str) -> Callable[[list[Event]], bool]:
-    return lambda events: any((event.kind, event.path) == (kind, path) for event in events)
-
-
-def _one(events: list[Event], kind: str, path: str) -> Event:
-    (event,) = [event for event in events if (event.kind, event.path) == (kind, path)]
-    return event
 
 
 def test_first_scan_reports_a_baseline(root: Path, watch: Watch) -> None:
@@ -45,7 +26,7 @@ def test_first_scan_reports_a_baseline(root: Path, watch: Watch) -> None:
     watched.stop()
 
     events = watched.events()
-    assert _brief(events) == [("baseline", "dir"), ("baseline", "dir/a.txt")]
+    assert brief(events) == [("baseline", "dir"), ("baseline", "dir/a.txt")]
     file = events[1]
     assert (file.size, file.filetype, file.hash_status) == (5, "text/plain", "ok")
     assert file.sha256 == hashlib.sha256(b"hello").hexdigest()
@@ -62,7 +43,7 @@ def test_new_file(root: Path, watch: Watch) -> None:
     """A new file is a create, then a closeWrite with its hash; no modify."""
     watched = watch()
     with (root / "f").open("xb") as file:
-        watched.until(_has("create", "f"))
+        watched.until(has("create", "f"))
         file.write(b"data")
     watched.stop()
 
@@ -118,11 +99,11 @@ def test_open_file_is_reported_once_per_window(root: Path, watch: Watch) -> None
     watched = watch(settle_ms=50)
     with (root / "log").open("ab", buffering=0) as file:
         file.write(b"1")
-        settled = watched.until(_has("modify", "log"))
+        settled = watched.until(has("modify", "log"))
     watched.stop()
 
     assert settled[1].hash_status == "ok"
-    assert _brief(watched.events())[1:] == [("modify", "log"), ("closeWrite", "log")]
+    assert brief(watched.events())[1:] == [("modify", "log"), ("closeWrite", "log")]
     assert not watched.events()[2].written
 
 
@@ -131,7 +112,7 @@ def test_truncate_by_path_is_a_settled_modify(root: Path, watch: Watch) -> None:
     (root / "f").write_bytes(b"12345")
     watched = watch(settle_ms=50)
     os.truncate(root / "f", 2)
-    events = watched.until(_has("modify", "f"))
+    events = watched.until(has("modify", "f"))
 
     assert (events[1].size, events[1].hash_status) == (2, "ok")
 
@@ -175,7 +156,7 @@ def test_rename_of_a_full_directory(root: Path, watch: Watch) -> None:
     watched.stop()
 
     events = watched.events()
-    assert _brief(events[3:]) == [("rename", "a", "z"), ("closeWrite", "z/b/f")]
+    assert brief(events[3:]) == [("rename", "a", "z"), ("closeWrite", "z/b/f")]
     assert events[3].moved == "within"
     assert events[3].file_id == events[0].file_id
     assert replay(events) == on_disk(root)
@@ -190,7 +171,7 @@ def test_rename_over_a_file(root: Path, watch: Watch) -> None:
     watched.stop()
 
     events = watched.events()
-    assert _brief(events[-2:]) == [("delete", "target"), ("rename", "temporary", "target")]
+    assert brief(events[-2:]) == [("delete", "target"), ("rename", "temporary", "target")]
     assert events[-2].extra == "override"
     assert events[-2].previous_sha256 == hashlib.sha256(b"old").hexdigest()
     assert events[-1].sha256 == hashlib.sha256(b"new").hexdigest()
@@ -202,9 +183,9 @@ def test_rename_out_and_in(root: Path, tmp_path: Path, watch: Watch) -> None:
     (root / "d/f").write_bytes(b"x")
     watched = watch()
     (root / "d").rename(tmp_path / "outside")
-    watched.until(_has("rename", "d"))
+    watched.until(has("rename", "d"))
     (tmp_path / "outside").rename(root / "back")
-    watched.until(_has("create", "back/f"))
+    watched.until(has("create", "back/f"))
     (root / "back/f").write_bytes(b"y")
     watched.stop()
 
@@ -221,7 +202,7 @@ def test_moved_out_directory_is_not_watched_any_more(root: Path, tmp_path: Path,
     (root / "d").mkdir()
     watched = watch()
     (root / "d").rename(tmp_path / "outside")
-    watched.until(_has("rename", "d"))
+    watched.until(has("rename", "d"))
     (tmp_path / "outside/f").write_bytes(b"x")
     watched.stop()
 
@@ -251,7 +232,7 @@ def test_attributes(root: Path, watch: Watch) -> None:
     (root / "f").chmod(0o644)
     watched = watch()
     (root / "f").chmod(0o600)
-    watched.until(_has("attribute", "f"))
+    watched.until(has("attribute", "f"))
     os.utime(root / "f", ns=(1, 2))
     watched.stop()
 
@@ -284,7 +265,7 @@ def test_symbolic_links_are_objects(root: Path, tmp_path: Path, watch: Watch) ->
     (tmp_path / "target/secret").write_bytes(b"x")
     watched = watch()
     (root / "link").symlink_to(tmp_path / "target")
-    watched.until(_has("create", "link"))
+    watched.until(has("create", "link"))
     (tmp_path / "target/more").write_bytes(b"y")
     watched.stop()
 
@@ -325,11 +306,11 @@ def test_reads_are_reported_only_when_asked_for(root: Path, watch: Watch) -> Non
     (root / "f").write_bytes(b"x")
     watched = watch(kinds=["open", "access", "closeNoWrite"])
     (root / "f").read_bytes()
-    watched.until(_has("closeNoWrite", "f"))
+    watched.until(has("closeNoWrite", "f"))
     (root / "g").write_bytes(b"y")  # which the agent hashes
-    watched.until(_has("closeWrite", "g"))
+    watched.until(has("closeWrite", "g"))
     (root / "end").mkdir()
-    watched.until(_has("create", "end"))
+    watched.until(has("create", "end"))
     watched.stop()
 
     kinds = [(event.kind, event.path) for event in watched.events()]
@@ -338,157 +319,11 @@ def test_reads_are_reported_only_when_asked_for(root: Path, watch: Watch) -> Non
     assert [kind for kind, path in kinds if path == "end"] == ["create"]
 
 
-def test_restart_reports_real_differences_only(root: Path, tmp_path: Path) -> None:
-    """A later start says since when it knows nothing, what is different, and that this is all."""
-    (root / "same").write_bytes(b"same")
-    (root / "changed").write_bytes(b"old")
-    (root / "gone/deep").mkdir(parents=True)
-    (root / "gone/deep/f").write_bytes(b"x")
-    (root / "touched").write_bytes(b"t")
-    (root / "chmod").write_bytes(b"c")
-    (root / "chmod").chmod(0o644)
-    with Watched(root, tmp_path / "state") as first:
-        before = len(first.events())
-    (root / "changed").write_bytes(b"new!")
-    shutil.rmtree(root / "gone")
-    (root / "added").write_bytes(b"added")
-    os.utime(root / "touched", ns=(1, 1))
-    (root / "chmod").chmod(0o600)
-    with Watched(root, tmp_path / "state") as second:
-        everything = second.until(lambda events: events[-1].kind == "gap_closed")
-
-    events = everything[before:]
-    gap, closed = events[0], events[-1]
-    assert (gap.kind, closed.kind) == ("gap", "gap_closed")
-    assert gap.gap is not None
-    assert closed.gap is not None
-    assert (gap.gap.reason, gap.gap.id) == ("agent_down", closed.gap.id)
-    assert gap.gap.since_ns
-    assert {(event.kind, event.path) for event in events[1:-1]} == {
-        ("modify", "changed"),
-        ("delete", "gone/deep/f"),
-        ("delete", "gone/deep"),
-        ("delete", "gone"),
-        ("create", "added"),
-        ("attribute", "touched"),
-        ("attribute", "chmod"),
-    }
-    assert {event.source for event in events[1:-1]} == {"startup"}
-    assert replay(everything) == on_disk(root)
-
-
-def test_overflow_is_announced_and_mended(root: Path, watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the kernel dropped is a gap, and the rescan that follows ends with the tree on disk."""
-    limit = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
-    if limit > 50_000:
-        pytest.skip("the kernel's queue is too long to overflow here")
-    (root / "d").mkdir()
-    (root / "d/one").touch()
-    (root / "d/other").touch()
-    watched = watch()
-    monkeypatch.setattr("agent.inotify._UNREAD_BYTES", -1)
-    for index in range(limit + 200):  # the kernel merges repeats, so two files take turns
-        (root / "d" / ("one" if index % 2 else "other")).chmod(0o600)
-    shutil.rmtree(root / "d")
-    (root / "last").write_bytes(b"content")
-    monkeypatch.setattr("agent.inotify._UNREAD_BYTES", 1 << 26)
-    watched.until(lambda events: events[-1].kind == "gap_closed")
-    (root / "after").touch()
-    watched.stop()
-
-    events = watched.events()
-    gap = next(event.gap for event in events if event.kind == "gap")
-    assert gap is not None
-    assert gap.reason == "overflow"
-    assert replay(events) == on_disk(root)
-
-
-def test_watch_limit_is_announced(root: Path, watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Directories for which no watch was left are a gap each, and the rest goes on."""
-    (root / "d/e").mkdir(parents=True)
-    add = Inotify.add
-
-    def limited(self: Inotify, path: bytes) -> int:
-        if path.endswith((b"/d", b"/e")):
-            raise OSError(28, "No space left on device")
-        return add(self, path)
-
-    monkeypatch.setattr(kernel.Inotify, "add", limited)
-    watched = watch()
-    (root / "f").touch()
-    watched.stop()
-
-    gaps = [(event.path, event.gap.reason) for event in watched.events() if event.gap]
-    assert gaps == [("d", "watch_limit")]
-    assert {"d/e", "f"} <= {event.path for event in watched.events()}
-
-
-def test_unreadable_directory_is_announced(root: Path, watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A directory that may not be read is a gap; the rest goes on."""
-    (root / "closed").mkdir()
-    add = Inotify.add
-
-    def forbidden(self: Inotify, path: bytes) -> int:
-        if path.endswith(b"/closed"):
-            raise PermissionError(13, "Permission denied")
-        return add(self, path)
-
-    monkeypatch.setattr(kernel.Inotify, "add", forbidden)
-    watched = watch()
-    (root / "f").touch()
-    watched.stop()
-
-    events = watched.events()
-    assert [(event.path, event.gap.reason) for event in events if event.gap] == [("closed", "unreadable")]
-    assert _one(events, "create", "f")
-
-
-def test_root_removed_and_back(root: Path, watch: Watch) -> None:
-    """A root that goes is reported with all that it held; when it is back it is watched again."""
-    (root / "f").write_bytes(b"x")
-    watched = watch()
-    shutil.rmtree(root)
-    watched.until(_has("delete", ""))
-    watched.wait(lambda: watched.events()[-1].kind == "gap")
-    root.mkdir()
-    (root / "g").write_bytes(b"y")
-    watched.until(_has("gap_closed", ""))
-    (root / "h").write_bytes(b"z")
-    watched.stop()
-
-    events = watched.events()
-    assert _brief(events)[:5] == [
-        ("baseline", "f"),
-        ("delete", "f"),
-        ("delete", ""),
-        ("gap", ""),
-        ("create", ""),
-    ]
-    assert replay(events) == on_disk(root)
-    assert replay(events).keys() == {b"g", b"h"}
-
-
-def test_root_moved_away_and_replaced(root: Path, tmp_path: Path, watch: Watch) -> None:
-    """Another directory in the root's place is taken for the root, with its own content."""
-    (root / "f").write_bytes(b"x")
-    watched = watch()
-    root.rename(tmp_path / "elsewhere")
-    root.mkdir()
-    (root / "g").write_bytes(b"y")
-    watched.until(_has("gap_closed", ""))
-    watched.stop()
-
-    events = watched.events()
-    assert ("rename", "", None) in _brief(events)
-    assert replay(events) == on_disk(root)
-    assert replay(events).keys() == {b"g"}
-
-
 def test_state_directory_inside_the_root_is_not_reported(root: Path) -> None:
     """The agent's own journal would report itself for ever."""
     with Watched(root, root / "state") as watched:
         (root / "f").touch()
-        watched.until(_has("closeWrite", "f"))
+        watched.until(has("closeWrite", "f"))
 
         assert {event.path for event in watched.events()} == {"f"}
 
@@ -530,7 +365,7 @@ def test_create_whose_close_was_never_seen(root: Path, tmp_path: Path) -> None:
     """A file that was created but not closed while it was watched gets its hash from the next start."""
     with Watched(root, tmp_path / "state") as watched:
         file = (root / "f").open("wb", buffering=0)
-        watched.until(_has("create", "f"))
+        watched.until(has("create", "f"))
     file.close()
     with Watched(root, tmp_path / "state") as watched:
         events = watched.until(lambda events: events[-1].kind == "gap_closed")

@@ -104,3 +104,22 @@ class Watched:
     def _notify(self) -> None:
         with self._changed:
             self._changed.notify_all()
+
+
+def brief(events: list[Event]) -> list[tuple[Any, ...]]:
+    """Return kind and names of each event."""
+    return [
+        (event.kind, event.path) if event.kind != "rename" else (event.kind, event.path, event.renamed_to)
+        for event in events
+    ]
+
+
+def has(kind: str, path: str) -> Callable[[list[Event]], bool]:
+    """Return a test for an event of a kind and a path being there."""
+    return lambda events: any((event.kind, event.path) == (kind, path) for event in events)
+
+
+def one(events: list[Event], kind: str, path: str) -> Event:
+    """Return the event of a kind and a path, of which there is exactly one."""
+    (event,) = [event for event in events if (event.kind, event.path) == (kind, path)]
+    return event
