@@ -8,10 +8,11 @@ import sys
 from pathlib import Path
 
 from agent.kafka import KafkaSettings
+from deploy import ports
 from processors import registry, topics, topics_apply
 from tests.benchmarks import plain_faust
 from tests.benchmarks.history import batches
-from tests.benchmarks.parts import free_port, fswire, kafka, process
+from tests.benchmarks.parts import fswire, kafka, process
 from tests.benchmarks.table import show
 from tests.benchmarks.topic_load import PARTITIONS, create, fill, rate
 
@@ -70,7 +71,7 @@ def _plain(settings: KafkaSettings, directory: Path, prefix: str, *, awaits: boo
     own = settings.model_copy(update={"topic_prefix": prefix})
     asyncio.run(fill(own, own.topic(plain_faust.SINGLES), load(PLAIN, 1)))
     env = {
-        "PLAIN_WEB_PORT": str(free_port()),
+        "PLAIN_WEB_PORT": str(ports.pick(set())),
         "PLAIN_AWAITS": str(int(awaits)),
         "FSWIRE_KAFKA_BOOTSTRAP_SERVERS": own.bootstrap_servers,
         "FSWIRE_KAFKA_TOPIC_PREFIX": prefix,
@@ -87,7 +88,7 @@ def _normalizer(settings: KafkaSettings, directory: Path, prefix: str, events: i
     env = {
         "FSWIRE_KAFKA_BOOTSTRAP_SERVERS": own.bootstrap_servers,
         "FSWIRE_KAFKA_TOPIC_PREFIX": prefix,
-        "FSWIRE_PROCESSORS_WEB_PORT": str(free_port()),
+        "FSWIRE_PROCESSORS_WEB_PORT": str(ports.pick(set())),
         "FSWIRE_PROCESSORS_DATA_DIR": str(directory / f"faust-{prefix}"),
     }
     with fswire("processors", directory / prefix, env, started="{"):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,16 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from agent.kafka import KafkaSettings
+from deploy import ports
 from deploy.broker import Broker, environment
 from deploy.kafka_jars import class_path
-
-
-def free_port() -> int:
-    """Return a port of 127.0.0.1 that nobody listens on now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 @contextmanager
@@ -51,7 +43,8 @@ def process(
 @contextmanager
 def kafka(directory: Path) -> Iterator[KafkaSettings]:
     """Run a broker whose log is below `directory`."""
-    broker = Broker(directory / "kafka", free_port(), free_port())
+    taken: set[int] = set()
+    broker = Broker(directory / "kafka", ports.pick(taken), ports.pick(taken))
     command = broker.prepare(class_path())
     with process(command, broker.directory, environment(), started="Kafka Server started", name="broker"):
         yield KafkaSettings(bootstrap_servers=broker.bootstrap_servers)

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from agent.event import decode_batch
 from agent.kafka import KafkaSettings, partition_of
-from deploy import schema
+from deploy import ports, schema
 from processors import topics, topics_apply
 from processors.chunk import Chunk, RawRecord
 from processors.clickhouse import ClickHouseSettings, connect
@@ -20,7 +20,7 @@ from processors.publisher import Publisher
 from processors.state import Draft, State
 from tests.benchmarks.history import batches
 from tests.benchmarks.normalizer import PROJECTS
-from tests.benchmarks.parts import free_port, fswire, kafka
+from tests.benchmarks.parts import fswire, kafka
 from tests.benchmarks.table import show
 from tests.benchmarks.topic_load import PARTITIONS
 
@@ -30,7 +30,7 @@ PASSWORD = "benchmark"
 
 def run(directory: Path) -> None:
     """Fill the topic as the normalizer does, start the sink, and print what it did."""
-    port = free_port()
+    port = ports.pick(set())
     url = f"http://fswire:{PASSWORD}@127.0.0.1:{port}/default"
     store = {
         "FSWIRE_STORE_PORT": str(port),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from typing import Any
 import clickhouse_connect
 import httpx2
 
+from deploy import ports
 from processors.clickhouse import ClickHouseSettings
 
 PASSWORD = "a-password-of-tests"
@@ -68,7 +68,7 @@ class StoreProcess:
 
     def __init__(self, directory: Path, port: int | None = None) -> None:
         self.directory = directory
-        self.place = Place("127.0.0.1", port or free_port(), "fswire", PASSWORD)
+        self.place = Place("127.0.0.1", port or ports.pick(set()), "fswire", PASSWORD)
         self.log = directory.with_suffix(".log")
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -128,11 +128,3 @@ def running_store(directory: Path) -> Iterator[StoreProcess]:
     finally:
         if store.process.poll() is None:
             store.end(signal.SIGKILL)
-
-
-def free_port() -> int:
-    """A port that nobody has now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from deploy import schema
+from deploy import ports, schema
 from processors.clickhouse import ClickHouseUnavailable
-from tests.integration.databases import Place, StoreProcess, free_port, running_store
+from tests.integration.databases import Place, StoreProcess, running_store
 
 pytestmark = pytest.mark.stack
 
@@ -80,7 +80,7 @@ def test_changed_migration_is_refused(store: StoreProcess, monkeypatch: pytest.M
 
 def test_unreachable_database_is_named() -> None:
     """The message says which, where and what to check, and never the password."""
-    place = Place("127.0.0.1", free_port(), "somebody", "hunter2")
+    place = Place("127.0.0.1", ports.pick(set()), "somebody", "hunter2")
 
     with pytest.raises(ClickHouseUnavailable) as raised:
         schema.apply(SecretStr(place.url))
