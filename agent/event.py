@@ -164,6 +164,27 @@ class Previous(msgspec.Struct, frozen=True):
     last_seq: Annotated[int, msgspec.Meta(ge=-1, le=2**63 - 1)]
 
 
+class Status(msgspec.Struct, omit_defaults=True, frozen=True):
+    """How an agent is doing with one project, in its heartbeats."""
+
+    backend: str = ""
+    """How it watches: `inotify`, `fanotify`, `watchfiles`, `poll`."""
+    folded: bool = False
+    """Several changes of one path may be told as one: the backend does not see each."""
+    depth: Count = 0
+    """Events in the journal that the broker has not acknowledged."""
+    journal_bytes: Count = 0
+    """Size of the journal on disk."""
+    directories: Count = 0
+    """Directories of the tree, the root included."""
+    watched: Count = 0
+    """Those of them whose changes are told by the kernel, or by watchfiles."""
+    polled: Count = 0
+    """Those that are listed from time to time instead."""
+    open_gaps: Count = 0
+    """Gaps that no rescan has closed yet."""
+
+
 class Batch(msgspec.Struct, omit_defaults=True):
     """Events of one agent and one project, numbered `first_seq`, `first_seq + 1`, …; none: a heartbeat."""
 
@@ -176,6 +197,8 @@ class Batch(msgspec.Struct, omit_defaults=True):
     first_seq: Count
     events: list[Event]
     previous: Previous | None = None
+    status: Status | None = None
+    """Of a heartbeat."""
 
 
 def event_id(agent: str, project: str, epoch: str, seq: int) -> str:

@@ -7,6 +7,8 @@ whoever runs it begins another, and the scan with which each begins finds what w
 from __future__ import annotations
 
 import time
+from collections import deque
+from collections.abc import Iterator
 
 import structlog
 
@@ -30,6 +32,7 @@ _log = structlog.get_logger()
 _HALF_NS = 10_000_000
 """How long half a rename is held once the queue is empty."""
 _ON_REQUEST = {"access": masks.ACCESS, "open": masks.OPEN, "closeNoWrite": masks.CLOSE_NOWRITE}
+_DONE = object()
 _CHECK_ROOT_S = 2.0
 _LOOK_AGAIN_S = 0.2
 
@@ -74,6 +77,8 @@ class KernelSession:
         self._scanning = True
         self._horizon: int | None = None
         """Records before this position may tell what the scan has told; None: there are none any more."""
+        self._errands: deque[Iterator[object]] = deque()
+        """What is done a step at a time, the first first, while no record is waiting."""
         self._read_ns = self.lost_since_ns = time.time_ns()
         self._root_checked = 0.0
 
@@ -132,6 +137,10 @@ class KernelSession:
         self._own.clear()
         if self._unseen:
             self._follower.look_again()
+        while self._errands and not self._behind():
+            if next(self._errands[0], _DONE) is _DONE:
+                self._errands.popleft()
+            self._task.writing.commit_if_due()
         if time.monotonic() - self._root_checked > _CHECK_ROOT_S:
             self._root_checked = time.monotonic()
             check_root(self._view)
@@ -231,6 +240,8 @@ class KernelSession:
     def _patience_s(self) -> float:
         if self._pairing.waiting:
             return _HALF_NS / 1e9
+        if self._errands:
+            return 0.0
         patience = _LOOK_AGAIN_S if self._unseen else _CHECK_ROOT_S
         deadline = self._settling.deadline()
         return patience if deadline is None else max(0.0, min(patience, deadline - time.monotonic()))

@@ -62,11 +62,19 @@ class Scanner:
 
     def compare(self, top: Directory, source: Source, *, kind: Kind = "create", deep: bool = True) -> None:
         """Report all differences below a directory; `kind`: of new paths; `deep`: enter known directories."""
+        for _ in self.steps(top, source, kind=kind, deep=deep):
+            pass
+
+    def steps(
+        self, top: Directory, source: Source, *, kind: Kind = "create", deep: bool = True
+    ) -> Iterator[Directory]:
+        """Do what `compare` does a directory at a time: yields each once it has been visited."""
         pending = [top]
         while pending:
             directory = pending.pop()
             if not directory.gone:
                 pending.extend(self._visit(directory, source, kind, deep=deep))
+                yield directory
 
     def reconcile(self, place: Place, source: Source) -> None:
         """Look at one place again and report the difference; a directory is compared if it is new here."""

@@ -68,7 +68,7 @@ class Task:
 
     def excluded(self) -> frozenset[bytes]:
         """Return the directories that are none of anyone's business."""
-        paths: tuple[Path, ...] = (self.settings.state_dir, *self.settings.exclude)
+        paths: tuple[Path, ...] = (self.settings.state_dir, *self.settings.own_dirs)
         return frozenset(os.fsencode(os.path.realpath(path)) for path in paths)
 
     def watches(self) -> Watches:

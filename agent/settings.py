@@ -25,6 +25,8 @@ Reported = Literal[
     "create", "modify", "closeWrite", "delete", "rename", "attribute", "access", "open", "closeNoWrite"
 ]
 
+Backend = Literal["auto", "inotify", "fanotify", "watchfiles", "poll"]
+
 
 class SettingsRefused(ValueError):
     """Settings that cannot be used; the message has a line for each, with its key and value."""
@@ -54,17 +56,35 @@ class AgentSettings(BaseSettings):
     """Directories to watch; none inside another, each with a project of its own."""
     state_dir: Path = Field(default_factory=_state_home)
     """Where journals are kept: a directory per project. Never reported, wherever it is."""
-    exclude: tuple[Path, ...] = ()
-    """Directories that are not watched and not reported, with all below them."""
+    own_dirs: tuple[Path, ...] = ()
+    """Directories of fswire itself: not watched and not reported, with all below them."""
+    include: tuple[str, ...] = ()
+    """Patterns as in `.gitignore`, relative to each root: only files that match are reported. None: all."""
+    exclude: tuple[str, ...] = ()
+    """Patterns as in `.gitignore`, relative to each root: what matches is neither watched nor reported."""
+    ignore_files: bool = False
+    """Read further patterns from files `.fswireignore` in the tree, each for its directory and below."""
     host: str = Field(default_factory=socket.gethostname, min_length=1)
-    backend: Literal["auto", "inotify", "watchfiles"] = "auto"
-    """`auto`: inotify on Linux, watchfiles elsewhere."""
+    backend: Backend = "auto"
+    """`auto`: inotify on Linux, poll on network file systems, watchfiles elsewhere."""
+    actors: bool = True
+    """Ask fanotify who did it, beside inotify, where this process may (CAP_SYS_ADMIN)."""
     kinds: Annotated[frozenset[Reported], NoDecode] = frozenset()
     """Kinds to report beside the changes, which are always reported: `access`, `open`, `closeNoWrite`."""
     settle_ms: int = Field(default=1000, ge=1)
     """A file that stays open is reported once per this time while it is written to."""
     max_hash_bytes: int = Field(default=64 * 1024 * 1024, ge=0)
     """Files above this are not hashed; 0: none is."""
+    hash_bytes_per_second: int = Field(default=0, ge=0)
+    """Hashing reads no faster than this; 0: as fast as it can."""
+    poll_every_s: float = Field(default=10.0, gt=0)
+    """How often what no kernel event covers is listed: network file systems, directories without a watch."""
+    rescan_every_s: float = Field(default=0.0, ge=0)
+    """How often the whole tree is compared with what was reported; 0: only when something was lost."""
+    journal_max_bytes: int = Field(default=1024**3, ge=1024**2)
+    """A journal (a project each) never grows beyond this on disk: a `gap` says what it could not hold."""
+    listen: str | None = None
+    """`HOST:PORT` on which `/metrics` and `/health` are served; none without it."""
     grace_s: float = Field(default=5.0, ge=0)
     """How long a stopping agent tries to publish what it has taken in; the rest waits in the journal."""
     heartbeat_s: float = Field(default=10.0, gt=0)

@@ -67,7 +67,8 @@ def agent(
     config: Annotated[Path | None, typer.Option(metavar="F", help="Settings, TOML: roots and more.")] = None,
     stdout: Annotated[bool, typer.Option("--stdout", help="Print raw events; needs no broker.")] = False,
     backend: Annotated[
-        Literal["auto", "inotify", "watchfiles"] | None, typer.Option(help="How to watch.")
+        Literal["auto", "inotify", "fanotify", "watchfiles", "poll"] | None,
+        typer.Option(help="How to watch."),
     ] = None,
     kinds: Kinds = None,
     data_dir_: DataDir = None,

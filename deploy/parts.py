@@ -101,7 +101,7 @@ def agent(at: Addresses, watched: Watched, kinds: str | None) -> Spec:
         arguments += ["--kinds", kinds]
     settings = {
         "FSWIRE_AGENT_STATE_DIR": at.data_dir / "agents",
-        "FSWIRE_AGENT_EXCLUDE": json.dumps([str(at.data_dir)]),
+        "FSWIRE_AGENT_OWN_DIRS": json.dumps([str(at.data_dir)]),
     }
     return _fswire(f"agent-{watched.project}", arguments, at, settings, grace_s=15)
 
