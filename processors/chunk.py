@@ -14,16 +14,18 @@ import msgspec
 import structlog
 
 from agent.event import Batch, Event, Http, encode
-from processors import dead_letters, event_ids, gaps, outcomes, watermarks
+from processors import dead_letters, event_ids, fleet, gaps, outcomes, watermarks
 from processors.dead_letters import Parked
 from processors.decode import Refusal, event_fault
 from processors.event_ids import Known
-from processors.instants import clamp, iso, iso_of_ms
+from processors.files import At
+from processors.instants import clamp
 from processors.origin import Origin
 from processors.outcomes import Decision, Outcome
 from processors.outputs import Addressed, Made, Outputs, excess, make
 from processors.position import Position
 from processors.state import Draft
+from processors.tree import paths
 
 _log = structlog.get_logger()
 _json = msgspec.json.Encoder().encode
@@ -61,6 +63,7 @@ class Chunk:
             self.events += 1
             return
         self.events += len(decoded.events)
+        self.draft.tree.prefetch(paths(decoded.project, decoded.events))
         if decoded.project in self._refused:
             self._refuse(record, decoded)
         elif decoded.events:
@@ -96,16 +99,8 @@ class Chunk:
             )
 
     def _heartbeat(self, record: RawRecord, batch: Batch) -> None:
-        value = {
-            "agent": batch.agent,
-            "projectId": batch.project,
-            "host": batch.host,
-            "epoch": batch.epoch,
-            "nextSeq": batch.first_seq,
-            "sentAt": iso(batch.sent_ns),
-            "receivedAt": iso_of_ms(record.timestamp_ms),
-        }
-        self.outputs.agents.append(Addressed(batch.agent.encode(), _json(value)))
+        value = fleet.value(batch, record.timestamp_ms)
+        self.outputs.agents.append(Addressed(fleet.key(batch.agent, batch.project), value))
 
 
 class _Pass:
@@ -171,12 +166,15 @@ class _Pass:
         identity = self._origin.event_id(seq) if http is None else http.event_id
         if http is not None and not self._is_new(http):
             return
-        made = self._make(event, identity, seq, late=late)
+        tree = self._chunk.draft.tree
+        duplicate = tree.is_duplicate(self._origin, event, late=late)
+        made = self._make(event, identity, seq, late=late, duplicate=duplicate)
         if isinstance(made, str):
             self._spoil(event, index, lead, made)
             return
         if http is not None:
             self._learn(http, index)
+        tree.take(self._origin, event, identity, At(self._record.offset, index), late=late)
         place = (self._record.offset, index, lead)
         self._chunk.outputs.add(self._origin, made, event, identity, seq, place)
         if event.kind == "session":
@@ -184,10 +182,10 @@ class _Pass:
         for nth, gap in enumerate(closes, lead + max(1, len(made[1]))):
             self._publish_gap(gaps.filled(gap, event.time_ns), seq, index, nth)
 
-    def _make(self, event: Event, identity: str, seq: int, *, late: bool) -> Made | str:
+    def _make(self, event: Event, identity: str, seq: int, *, late: bool, duplicate: bool) -> Made | str:
         """Return what the event becomes, or why it cannot: no record may stop the partition."""
         try:
-            made = make(self._origin, event, identity, seq, late=late)
+            made = make(self._origin, event, identity, seq, late=late, duplicate=duplicate)
         except Exception as error:  # noqa: BLE001  whatever it is, it is this event alone
             _log.exception("an event could not be normalised", project=self._batch.project)
             return f"could not be normalised: {type(error).__name__}"

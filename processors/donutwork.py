@@ -118,7 +118,9 @@ def filesize(event: Event) -> int:
     return event.size
 
 
-def record(origin: Origin, event: Event, event_id: str, seq: int, *, late: bool = False) -> bytes | None:
+def record(
+    origin: Origin, event: Event, event_id: str, seq: int, *, late: bool = False, duplicate: bool = False
+) -> bytes | None:
     """Return the encoded record of one event, or None where the vocabulary has none."""
     event_name = name(event)
     if event_name is None:
@@ -162,6 +164,7 @@ def record(origin: Origin, event: Event, event_id: str, seq: int, *, late: bool 
             event.file_id,
             event.changed,
             event.previous,
+            duplicate=duplicate,
             late=late,
             gap=event.gap,
             key_id=(http.key_id or None) if http else None,

@@ -21,3 +21,24 @@ AGENT_LAST_SEEN_SECONDS = Gauge(
     "When an agent's last heartbeat was taken",
     ["agent", "project"],
 )
+
+
+def _of_heartbeats(name: str, text: str) -> Gauge:
+    return Gauge(f"fswire_heartbeat_{name}", f"In an agent's last heartbeat: {text}", ["agent", "project"])
+
+
+HEARTBEAT_GAUGES = (
+    _of_heartbeats("lag_seconds", "from sending to the broker, by the clocks of both"),
+    _of_heartbeats("last_seq", "number of the last event sent before"),
+    _of_heartbeats("journal_events", "events that the broker had not acknowledged"),
+    _of_heartbeats("journal_bytes", "size of the journal on disk"),
+    _of_heartbeats("directories", "directories of the tree"),
+    _of_heartbeats("watched_directories", "those whose changes the kernel tells"),
+    _of_heartbeats("polled_directories", "those that are listed from time to time"),
+    _of_heartbeats("open_gaps", "gaps that no rescan has closed yet"),
+)
+HEARTBEAT_INFO = Gauge(
+    "fswire_heartbeat_info",
+    "How an agent watches, and where; always 1",
+    ["agent", "project", "host", "backend", "folded"],
+)

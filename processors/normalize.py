@@ -31,6 +31,7 @@ TOPICS = (
     topics.WATCH,
     topics.NOTIFY,
     topics.STATE,
+    topics.FILES,
     topics.REGISTRY,
     topics.AGENTS,
     topics.OUTCOMES,

@@ -12,6 +12,7 @@ import socket
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 import structlog
@@ -23,14 +24,18 @@ from agent.kafka import KafkaSettings
 from agent.log import Throughput
 from processors import gaps, metrics, topics
 from processors.backlog import Backlog, Decoded, OffsetsExpired
-from processors.chunk import Chunk
+from processors.chunk import Chunk, RawRecord
 from processors.commits import Commits, SessionLost
 from processors.decode import Refusal
+from processors.file_store import FileStore
+from processors.files import At
+from processors.moves import carry_out
 from processors.origin import Origin
 from processors.outputs import Outputs, make
 from processors.projects import Projects
 from processors.publisher import Publisher
-from processors.recovery import Start, find_start, load, reading
+from processors.record_batch import Record
+from processors.recovery import Start, find_start, load, load_files, reading
 from processors.settings import ProcessorsSettings
 from processors.state import Draft, State
 
@@ -40,6 +45,8 @@ _YIELD_EVENTS = 250
 _BACK_OFF_S = (0.1, 0.2, 0.5, 1.0, 2.0)
 _LOG_EVERY = 15
 """Of this many failures in a row one is logged."""
+_STORE_AGE_S = topics.TOMBSTONES_KEPT_S * 3 / 4
+"""A local store that was not written for longer is read again: deletions may be gone from its topic."""
 _AGENT = "normalize"
 """The agent of events that are made here."""
 
@@ -71,6 +78,7 @@ class Partition:
             settings.event_id_days * _DAY_MS, settings.agent_days * _DAY_MS, settings.event_ids
         )
         self.backlog = Backlog(links.consumer, raw, partitions=partitions, max_bytes=settings.backlog_bytes)
+        self._store = FileStore(_directory(settings.data_dir, raw), _STORE_AGE_S)
         self._offset = 0
         self._proven = time.monotonic()
         self._stopping = False
@@ -78,10 +86,18 @@ class Partition:
 
     async def run(self) -> None:
         """Recover, then decide whatever the backlog holds, until stopped. Raises SessionLost."""
+        try:
+            await self._run()
+        finally:
+            self._store.close()
+
+    async def _run(self) -> None:
+        await self._insist("opening the local store", self._open)
         start = await self._insist("recovery", self._recover)
         if start.lost:
             await self._insist("announcing a loss", lambda: self._announce_loss(start))
         self._offset = start.offset
+        await self._insist("re-keying files", self._carry_out_moves)
         self._links.consumer.seek(self._raw, start.offset)
         self._links.consumer.resume(self._raw)
         while not self._stopping:
@@ -94,6 +110,7 @@ class Partition:
                 if self._stopping:
                     return
                 await self._insist("a chunk", lambda chunk=chunk: self._attempt(chunk))  # type: ignore[misc]
+                await self._insist("re-keying files", self._carry_out_moves)
 
     async def stop(self, grace_s: float) -> bool:
         """Begin no more chunks; return whether the one under way ended within the grace."""
@@ -104,6 +121,9 @@ class Partition:
         except TimeoutError:
             return False
 
+    async def _open(self) -> None:
+        self._store.open()
+
     async def _recover(self) -> Start:
         links, raw = self._links, self._raw
         committed = await links.consumer.committed(raw)
@@ -112,6 +132,9 @@ class Partition:
         async with reading(links.kafka) as consumer:
             start = await find_start(consumer, raw, committed)
             await load(consumer, kept, self._state, start.offset)
+            kept = TopicPartition(links.kafka.topic(topics.FILES), raw.partition)
+            undone = await load_files(consumer, kept, self._store, start.offset)
+        await links.publisher.append(topics.FILES, raw.partition, undone)
         await links.publisher.keep(self._state.corrections(start.offset), raw.partition)
         _log.info(
             "partition recovered",
@@ -155,11 +178,12 @@ class Partition:
     async def _attempt(self, decoded: list[Decoded]) -> None:
         links, began = self._links, time.monotonic()
         chunk = await self._make(decoded)
-        after = decoded[-1][0].offset + 1
+        last = decoded[-1][0]
+        after = last.offset + 1
         producer = links.publisher.producer
         try:
             await asyncio.gather(links.publisher.publish(chunk.outputs, self._raw.partition), self._prove())
-            await self._keep(chunk.draft)
+            kept = await self._keep(chunk.draft, last)
             await asyncio.gather(
                 links.publisher.answer(chunk.outputs.outcomes), links.commits.commit(self._raw, after)
             )
@@ -170,15 +194,16 @@ class Partition:
         self._proven = time.monotonic()
         self._offset = after
         chunk.draft.apply()
-        self._state.forget(decoded[-1][0].timestamp_ms)
-        self._count(chunk, decoded[-1][0].timestamp_ms, began)
+        self._store.write(((key, entry) for key, entry, _ in chunk.draft.tree.changes()), kept)
+        self._state.forget(last.timestamp_ms)
+        self._count(chunk, last.timestamp_ms, began)
 
     async def _make(self, decoded: list[Decoded]) -> Chunk:
         """Decide on the records; one that cannot be processed at all is parked, and the chunk begun again."""
         projects = {batch.project for _, batch in decoded if isinstance(batch, Batch)}
         refused = await self._links.projects.refused(projects)
         while True:
-            chunk = Chunk(self._raw.topic, self._raw.partition, Draft(self._state), refused)
+            chunk = Chunk(self._raw.topic, self._raw.partition, Draft(self._state, self._store), refused)
             yielded = 0
             for index, (record, batch) in enumerate(decoded):
                 try:
@@ -194,12 +219,29 @@ class Partition:
             else:
                 return chunk
 
-    async def _keep(self, draft: Draft) -> None:
+    async def _keep(self, draft: Draft, last: RawRecord) -> int | None:
+        """Write the chunk's state; returns the next offset of the files."""
+        publisher, partition = self._links.publisher, self._raw.partition
         forgotten = self._state.forgotten()
-        records = [*forgotten, *draft.records()]
-        if records:
-            await self._links.publisher.keep(records, self._raw.partition)
-            self._state.wrote(forgotten)
+        changed = draft.files(At(last.offset, 0), last.timestamp_ms)
+        offset, _ = await asyncio.gather(
+            publisher.append(topics.FILES, partition, changed),
+            publisher.keep([*forgotten, *draft.records()], partition),
+        )
+        self._state.wrote(forgotten)
+        return offset
+
+    async def _carry_out_moves(self) -> None:
+        publisher, partition = self._links.publisher, self._raw.partition
+
+        async def append(records: list[Record]) -> int | None:
+            await self._prove()
+            return await publisher.append(topics.FILES, partition, records)
+
+        while pending := list(self._state.moves.values.values()):
+            await carry_out(pending, self._store, append)
+            await publisher.keep([self._state.done(pending[0])], partition)
+            self._state.moves.values.pop(pending[0].name)
 
     async def _prove(self) -> None:
         """Make sure that the partition is still ours where that was not shown for a while.
@@ -238,6 +280,10 @@ class Partition:
                     )
                 await asyncio.sleep(delay_s)
         raise AssertionError("unreachable")
+
+
+def _directory(data_dir: Path, raw: TopicPartition) -> Path:
+    return data_dir / "files" / f"{raw.topic}-{raw.partition}"
 
 
 def loss(projects: list[str], partition: int, start: Start) -> Outputs:

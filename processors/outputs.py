@@ -26,10 +26,12 @@ class Addressed(NamedTuple):
     partition: int | None = None
 
 
-def make(origin: Origin, event: Event, event_id: str, seq: int, *, late: bool) -> Made:
+def make(
+    origin: Origin, event: Event, event_id: str, seq: int, *, late: bool, duplicate: bool = False
+) -> Made:
     """Return what an event becomes; pure."""
     return (
-        donutwork.record(origin, event, event_id, seq, late=late),
+        donutwork.record(origin, event, event_id, seq, late=late, duplicate=duplicate),
         watch.records(origin.root, event),
         notify.record(origin.project, event),
     )

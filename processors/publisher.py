@@ -67,12 +67,26 @@ class Publisher:
     async def publish(self, outputs: Outputs, partition: int) -> None:
         """Append the outputs of a chunk: normalised records to this partition of their topics."""
         await _all(
-            self._append(topics.DONUTWORK, partition, outputs.donutwork),
-            self._append(topics.WATCH, partition, outputs.watch),
-            self._append(topics.NOTIFY, partition, outputs.notify),
+            self.append(topics.DONUTWORK, partition, outputs.donutwork),
+            self.append(topics.WATCH, partition, outputs.watch),
+            self.append(topics.NOTIFY, partition, outputs.notify),
             self._send(topics.DEAD_LETTERS, outputs.dead_letters),
             self._send(topics.AGENTS, outputs.agents),
         )
+
+    async def append(self, name: str, partition: int, records: Sequence[Record]) -> int | None:
+        """Append many records as few batches, in order; return the offset behind the last, None for none."""
+        producer, topic = self.producer, self._kafka.topic(name)
+        sent: list[asyncio.Future[Any]] = []
+        for batch in batched(records):
+            if batch.size() < _INLINE_BYTES:
+                batch.compress()
+            else:
+                await asyncio.to_thread(batch.compress)
+            sent.append(await producer.send_batch(batch, topic, partition=partition))
+            records_of_last = batch.record_count()
+        acknowledged = await asyncio.gather(*sent)
+        return acknowledged[-1].offset + records_of_last if acknowledged else None
 
     async def keep(self, records: Sequence[tuple[bytes, bytes | None]], partition: int) -> None:
         """Append records of the state."""
@@ -90,18 +104,6 @@ class Publisher:
             _log.warning("outcomes asked for on a partition that does not exist", outcomes=len(outcomes))
         await self._send(topics.OUTCOMES, known)
 
-    async def _append(self, name: str, partition: int, records: Sequence[Record]) -> None:
-        """Append many records as few batches, in order."""
-        producer, topic = self.producer, self._kafka.topic(name)
-        sent: list[asyncio.Future[Any]] = []
-        for batch in batched(records):
-            if batch.size() < _INLINE_BYTES:
-                batch.compress()
-            else:
-                await asyncio.to_thread(batch.compress)
-            sent.append(await producer.send_batch(batch, topic, partition=partition))
-        await asyncio.gather(*sent)
-
     async def _send(self, name: str, records: Sequence[Addressed]) -> None:
         producer, topic = self.producer, self._kafka.topic(name)
         sent = [await producer.send(topic, each.value, each.key, each.partition) for each in records]
@@ -117,7 +119,7 @@ class Publisher:
         return producer
 
 
-async def _all(*sending: Awaitable[None]) -> None:
+async def _all(*sending: Awaitable[object]) -> None:
     """Await all of them, also where one fails: none may still be sending when the chunk is made again."""
     for result in await asyncio.gather(*sending, return_exceptions=True):
         if isinstance(result, BaseException):

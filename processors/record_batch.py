@@ -17,8 +17,8 @@ _MAGIC = 2
 _ZSTD = 4
 _ZSTD_LEVEL = 1
 """On these records faster than level 3, and no larger."""
-Record = tuple[int, bytes, bytes, bytes]
-"""Timestamp (ms), key field, value, headers field. Plain: there are millions."""
+Record = tuple[int, bytes, bytes | None, bytes]
+"""Timestamp (ms), key field, value (None: a tombstone), headers field. Plain: there are millions."""
 
 _LARGEST_LENGTH = 4
 """Bytes of the length of a record of up to 64 MiB."""
@@ -45,6 +45,10 @@ def varint(number: int) -> bytes:
 
 
 _SMALL = tuple(varint(number) for number in range(1 << 14))
+
+
+_NULL = varint(-1)
+"""The length of a value that is not there."""
 
 
 def length(number: int) -> bytes:
@@ -83,7 +87,11 @@ class RecordBatch:
             if timestamp_ms != before_ms:
                 before_ms, timestamp = timestamp_ms, varint(timestamp_ms - first_ms)
                 last_ms = max(last_ms, timestamp_ms)
-            offset, size = length(index - start), length(len(value))
+            offset = length(index - start)
+            if value is None:
+                value, size = b"", _NULL
+            else:
+                size = length(len(value))
             body = 1 + len(timestamp) + len(offset) + len(key) + len(size) + len(value) + len(headers)
             if size_bytes + body > MAX_BYTES and index > start:
                 break

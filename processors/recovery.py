@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import structlog
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from agent.kafka import MAX_RECORD_BYTES, KafkaSettings
+from processors.file_store import FileStore
+from processors.files import At, entry_of
+from processors.files import record as record_of
+from processors.position import Position
+from processors.record_batch import Record
 from processors.state import State
 
 _log = structlog.get_logger()
 _POLL_MS = 1_000
+_PAGE = 5_000
 
 
 @dataclass(frozen=True)
@@ -70,6 +77,53 @@ async def load(consumer: AIOKafkaConsumer, kept: TopicPartition, state: State, c
         for records in (await consumer.getmany(kept, timeout_ms=_POLL_MS)).values():
             for record in records:
                 _take(state, record.key, record.value, committed)
+
+
+async def load_files(
+    consumer: AIOKafkaConsumer, kept: TopicPartition, store: FileStore, committed: int
+) -> list[Record]:
+    """Read into `store` what it lacks of a partition of the files topic. Raises KafkaError.
+
+    What a chunk wrote that was never committed is taken back; the records returned say so to the topic.
+    """
+    consumer.assign([kept])
+    end = (await consumer.end_offsets([kept]))[kept]
+    oldest = (await consumer.beginning_offsets([kept]))[kept]
+    consumer.seek(kept, _resumed(store, oldest, end))
+    undone: dict[bytes, bytes | None] = {}
+    while await consumer.position(kept) < end:
+        for records in (await consumer.getmany(kept, timeout_ms=_POLL_MS, max_records=_PAGE)).values():
+            store.write(_entries(records, committed, undone), None)
+    store.write((), end)
+    at, now_ms = At(max(committed - 1, 0), 0), time.time_ns() // 1_000_000
+    return [record_of(key, entry, None, at, now_ms) for key, entry in undone.items()]
+
+
+def _resumed(store: FileStore, oldest: int, end: int) -> int:
+    """Return where to read on: behind what the store has, unless the topic is not the one that it knew."""
+    if store.checkpoint is None or not oldest <= store.checkpoint.offset <= end:
+        store.clear()
+        return oldest
+    return store.checkpoint.offset
+
+
+def _entries(
+    records: list[ConsumerRecord[bytes, bytes | None]], committed: int, undone: dict[bytes, bytes | None]
+) -> Iterator[tuple[bytes, bytes | None]]:
+    for record in records:
+        headers = dict(record.headers)
+        try:
+            at = At(*Position.parse(headers["src"])[:2])
+            ahead = at.offset >= committed
+            value = headers.get("before") if ahead else record.value
+            entry = None if value is None else entry_of(value, At(max(committed - 1, 0), 0) if ahead else at)
+        except (ValueError, KeyError) as error:
+            _log.error("a record of the files is not readable: it is left out", error=repr(error))
+            continue
+        undone.pop(record.key, None)
+        if ahead:
+            undone[record.key] = entry
+        yield record.key, entry
 
 
 def _take(state: State, key: bytes | None, value: bytes | None, committed: int) -> None:

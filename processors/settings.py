@@ -18,7 +18,7 @@ class ProcessorsSettings(BaseSettings):
     web_port: int = Field(default=6066, ge=1, le=65535)
     """TCP port of the worker's web server."""
     data_dir: Path = Path(".fswire/processors")
-    """Faust's directory; nothing in it outlives its use."""
+    """What can be read again from the topics: the known files of each partition, and Faust's own."""
     group: str = "fswire-normalize"
     """Consumer group of normalize; workers of one group share the partitions."""
     session_timeout_ms: int = Field(default=6_000, ge=1_000)

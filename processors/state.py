@@ -13,13 +13,17 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from processors.event_ids import Known
+from processors.files import At, record
 from processors.position import Position
+from processors.record_batch import Record as FileRecord
+from processors.tree import Base, Move, Tree
 from processors.watermarks import Marks
 
-V = TypeVar("V", Marks, Known)
+V = TypeVar("V", Marks, Known, Move)
 
 _MARKS = "marks/"
 _EVENT = "event/"
+_MOVE = "move/"
 
 
 class MarksRecord(msgspec.Struct, omit_defaults=True, frozen=True):
@@ -38,9 +42,18 @@ class EventRecord(msgspec.Struct, omit_defaults=True, frozen=True):
     before: Known | None = None
 
 
+class MoveRecord(msgspec.Struct, omit_defaults=True, frozen=True):
+    """Value of a record keyed `move/<src>`: a renamed directory's files are still to be re-keyed."""
+
+    src: str
+    value: Move
+    before: None = None
+
+
 _encode = msgspec.json.Encoder().encode
 _decode_marks = msgspec.json.Decoder(MarksRecord).decode
 _decode_event = msgspec.json.Decoder(EventRecord).decode
+_decode_move = msgspec.json.Decoder(MoveRecord).decode
 
 Record = tuple[bytes, bytes | None]
 """Key and value of a record of the state topic; None deletes."""
@@ -49,7 +62,7 @@ Record = tuple[bytes, bytes | None]
 class Remembered(Generic[V]):
     """One kind of remembered value by name, oldest first, as one partition's records told it."""
 
-    def __init__(self, stem: str, decode: Callable[[bytes], MarksRecord | EventRecord]) -> None:
+    def __init__(self, stem: str, decode: Callable[[bytes], MarksRecord | EventRecord | MoveRecord]) -> None:
         self.stem = stem
         self.values: dict[str, V] = {}
         self._decode = decode
@@ -98,12 +111,13 @@ class State:
         self._max_ids = max_ids
         self.marks: Remembered[Marks] = Remembered(_MARKS, _decode_marks)
         self.ids: Remembered[Known] = Remembered(_EVENT, _decode_event)
+        self.moves: Remembered[Move] = Remembered(_MOVE, _decode_move)
         self._forgotten: list[Record] = []
 
     def load(self, key: bytes | None, value: bytes | None, committed: int) -> None:
         """Take one record of the state topic; raises ValueError (msgspec's errors are) where it is none."""
         stem, slash, name = (key or b"").decode().partition("/")
-        for kind in (self.marks, self.ids):
+        for kind in (self.marks, self.ids, self.moves):
             if kind.stem == stem + slash:
                 kind.load(name, value, committed)
 
@@ -113,7 +127,12 @@ class State:
         return [
             *self.marks.corrections(src, lambda at, marks: _encode(MarksRecord(at, marks))),
             *self.ids.corrections(src, lambda at, known: _encode(EventRecord(at, known))),
+            *self.moves.corrections(src, lambda at, move: _encode(MoveRecord(at, move))),
         ]
+
+    def done(self, move: Move) -> Record:
+        """Return the record by which a move is forgotten that was carried out."""
+        return f"{_MOVE}{move.name}".encode(), None
 
     def projects(self) -> set[str]:
         """Return the projects of which anything is remembered."""
@@ -145,9 +164,10 @@ def _oldest(values: dict[str, V]) -> V:
 
 
 class Draft:
-    """What a chunk changes, over a state that stays as it is until the chunk is committed."""
+    """What a chunk changes, over a state and files that stay as they are until the chunk is committed."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, stored: Base) -> None:
+        self.tree = Tree(stored)
         self._state = state
         self._marks: dict[str, tuple[str, Marks]] = {}
         self._ids: dict[str, tuple[str, Known]] = {}
@@ -183,7 +203,15 @@ class Draft:
                 (f"{_EVENT}{name}".encode(), _encode(EventRecord(src, value, ids.get(name))))
                 for name, (src, value) in self._ids.items()
             ),
+            *(
+                (f"{_MOVE}{move.name}".encode(), _encode(MoveRecord(f"{move.name}.0", move)))
+                for move in self.tree.moves
+            ),
         ]
+
+    def files(self, at: At, timestamp_ms: int) -> list[FileRecord]:
+        """Return the records for `fswire.files`; `at`: of the chunk's last record."""
+        return [record(key, entry, before, at, timestamp_ms) for key, entry, before in self.tree.changes()]
 
     def apply(self) -> None:
         """Make the changes those of the state; called once the chunk is committed."""
@@ -191,3 +219,5 @@ class Draft:
             self._state.marks.put(name, marks)
         for digest, (_, known) in self._ids.items():
             self._state.ids.put(digest, known)
+        for move in self.tree.moves:
+            self._state.moves.put(move.name, move)

@@ -20,6 +20,8 @@ DEAD_LETTERS = "dead-letters"
 
 _HOUR_MS = 3_600_000
 _DAY_MS = 24 * _HOUR_MS
+TOMBSTONES_KEPT_S = 7 * 24 * 3600
+"""How long a deletion in the files topic can still be read."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ ALL = (
     Topic(DONUTWORK, config=_delete(7 * _DAY_MS)),
     Topic(WATCH, config=_delete(7 * _DAY_MS)),
     Topic(NOTIFY, config=_delete(7 * _DAY_MS)),
-    Topic(FILES, config=_COMPACT),
+    Topic(FILES, config=_COMPACT | {"delete.retention.ms": str(TOMBSTONES_KEPT_S * 1000)}),
     Topic(STATE, config=_READ_WHOLE),
     Topic(REGISTRY, partitions=1, config=_COMPACT),
     Topic(AGENTS, config=_COMPACT),

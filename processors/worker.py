@@ -12,7 +12,6 @@ from collections.abc import Coroutine
 from typing import Any
 
 import faust
-import msgspec
 import structlog
 import uvloop
 from faust.web import Request, Response, View
@@ -21,7 +20,8 @@ from prometheus_client import generate_latest
 
 from agent import log
 from agent.kafka import KafkaSettings
-from processors import broker, metrics, topics
+from processors import broker, topics
+from processors.fleet import Fleet
 from processors.normalize import TOPICS, Normalize
 from processors.settings import ProcessorsSettings
 
@@ -30,13 +30,6 @@ _STOP_TIMEOUT_S = 5.0
 """For normalize, then for Faust: a supervisor that waits 15 s sees a clean end."""
 _GC_THRESHOLD = 100_000
 """A chunk makes tens of thousands of objects and no cycles: collecting every 700 is a third of the time."""
-
-
-class Heartbeat(msgspec.Struct):
-    """What is read of a heartbeat in `fswire.agents`."""
-
-    agent: str
-    project: str = msgspec.field(name="projectId")
 
 
 def main() -> int:
@@ -141,12 +134,12 @@ def make_app(kafka: KafkaSettings, settings: ProcessorsSettings) -> faust.App:
         store="memory://",
         autodiscover=False,
     )
-    _add_agents(app, kafka)
+    _add_agents(app, kafka, Fleet(kafka, topics.AGENTS, settings.agent_days))
     app.page("/metrics")(_metrics)
     return app
 
 
-def _add_agents(app: faust.App, kafka: KafkaSettings) -> None:
+def _add_agents(app: faust.App, kafka: KafkaSettings, fleet: Fleet) -> None:
     agents = app.topic(
         kafka.topic(topics.AGENTS), key_serializer="raw", value_serializer="raw", allow_empty=True
     )
@@ -154,18 +147,11 @@ def _add_agents(app: faust.App, kafka: KafkaSettings) -> None:
     @app.agent(agents, name="heartbeats", concurrency=1)  # type: ignore[untyped-decorator]
     async def heartbeats(stream: faust.StreamT[bytes | None]) -> None:
         async for event in stream.events():
-            note_heartbeat(event.key, event.value, event.message.timestamp)
+            fleet.note(event.key, event.value, event.message.timestamp)
 
-
-def note_heartbeat(key: bytes | None, value: bytes | None, timestamp_s: float) -> None:
-    """Keep when an agent was last seen; what is no heartbeat is none of ours."""
-    if not value or (key or b"").startswith(b"session/"):
-        return
-    try:
-        heartbeat = msgspec.json.decode(value, type=Heartbeat)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        return
-    metrics.AGENT_LAST_SEEN_SECONDS.labels(heartbeat.agent, heartbeat.project).set(timestamp_s)
+    @app.on_partitions_assigned.connect  # type: ignore[untyped-decorator]
+    async def taken_over(_app: faust.App, assigned: set[Any], **_: object) -> None:
+        fleet.take_over(assigned)
 
 
 async def _metrics(view: View, _request: Request) -> Response:

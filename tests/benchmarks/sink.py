@@ -23,6 +23,7 @@ from tests.benchmarks.normalizer import PROJECTS
 from tests.benchmarks.parts import fswire, kafka
 from tests.benchmarks.table import show
 from tests.benchmarks.topic_load import PARTITIONS
+from tests.unit.processors.raw import Stored
 
 ROWS = 600_000
 PASSWORD = "benchmark"
@@ -71,7 +72,7 @@ def _outputs(project: str, partition: int) -> Iterator[Outputs]:
     """Yield the outputs of a project's batches; raw offsets rise across projects."""
     base = PROJECTS.index(project) * ROWS
     now_ms = time.time_ns() // 1_000_000
-    draft = Draft(State(1, 1, 1))
+    draft = Draft(State(1, 1, 1), Stored())
     for offset, raw in enumerate(batches(project, f"agent-{project}", ROWS // len(PROJECTS), 500)):
         chunk = Chunk(topics.RAW, partition, draft)
         chunk.take(RawRecord(base + offset, now_ms, project.encode(), raw), decode_batch(raw))

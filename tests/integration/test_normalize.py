@@ -172,7 +172,7 @@ def test_heartbeat_is_kept_and_shown(own: KafkaSettings, running: Worker) -> Non
     """A batch without events is its agent's last sign of life: a record, and a metric of the worker."""
     write(own, ("tests", batch("tests", 1, agent="agt_alive")))
 
-    records = read_until(own, "agents", lambda records: any(each.key == b"agt_alive" for each in records))
+    records = read_until(own, "agents", lambda records: any(each.key == b"agt_alive/tests" for each in records))
 
     assert shown(records[-1])["projectId"] == "tests"
     running.await_text('{agent="agt_alive",project="tests"}', running.metrics)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from agent.event import Batch, Event, Previous, encode
@@ -57,9 +58,31 @@ def state(max_ids: int = 1_000) -> State:
     return State(7 * DAY_MS, 35 * DAY_MS, max_ids)
 
 
-def make_chunk(on: State, *records: RawRecord, refused: tuple[str, ...] = ()) -> Chunk:
+class Stored(dict[bytes, bytes]):
+    """Committed files, in memory."""
+
+    def get(self, keys: list[bytes]) -> list[bytes | None]:  # type: ignore[override]
+        """Return the entry of each key."""
+        return [dict.get(self, key) for key in keys]
+
+    def below(self, prefix: bytes, after: bytes, limit: int) -> list[tuple[bytes, bytes]]:
+        """Return keys and entries that begin with `prefix`, in order, from behind `after`."""
+        return [(key, self[key]) for key in sorted(self) if key.startswith(prefix) and key > after][:limit]
+
+    def write(self, changes: Iterable[tuple[bytes, bytes | None]], offset: int | None) -> None:
+        """Make changes."""
+        for key, entry in changes:
+            if entry is None:
+                self.pop(key, None)
+            else:
+                self[key] = entry
+
+
+def make_chunk(
+    on: State, *records: RawRecord, refused: tuple[str, ...] = (), stored: Stored | None = None
+) -> Chunk:
     """Return the chunk that these records become over a state, which stays as it was."""
-    chunk = Chunk("fswire.raw", 0, Draft(on), refused)
+    chunk = Chunk("fswire.raw", 0, Draft(on, stored or Stored()), refused)
     for each in records:
         chunk.take(each, decode(each.value, 0, 1))
     return chunk

@@ -289,12 +289,12 @@ def test_session_is_kept_and_answered() -> None:
 
 
 def test_heartbeat_is_kept() -> None:
-    """A batch without events says that its agent lives."""
+    """A batch without events says that its agent lives, and how it is doing with one project."""
     chunk = make_chunk(state(), record(0, batch(first_seq=12)))
 
     [kept] = chunk.outputs.agents
-    assert kept == Addressed(b"agt_1", kept.value)
-    assert json.loads(kept.value)["nextSeq"] == 12
+    assert kept == Addressed(b"agt_1/p", kept.value)
+    assert json.loads(kept.value)["lastSeq"] == 11
     assert chunk.draft.records() == []
 
 

@@ -1,4 +1,4 @@
-"""Instants, positions, starts, dead letters, gaps, tails and heartbeats: one rule each."""
+"""Instants, positions, starts, dead letters, gaps and tails: one rule each."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from prometheus_client import REGISTRY
 
 from agent.event import decode_batch
-from processors import dead_letters, gaps, tail, worker
+from processors import dead_letters, gaps, tail
 from processors.event_ids import Known, Verdict, decide, digest
 from processors.instants import EARLIEST_NS, LATEST_NS, clamp, iso, iso_of_ms
 from processors.normalize_partition import loss
@@ -125,14 +124,3 @@ def test_tail_drops_what_it_has_seen() -> None:
     ]
     assert is_new(1, b"1.0.0")
     assert tail.is_new(seen, 0, [])
-
-
-def test_heartbeat_is_noted() -> None:
-    """When an agent was last heard of is a metric; a session, or what is no heartbeat, is not."""
-    worker.note_heartbeat(b"agt_7", b'{"agent":"agt_7","projectId":"p"}', 123.5)
-    for key, value in ((b"session/p/x", b"{}"), (b"agt_8", b"?"), (b"agt_8", b"\xff"), (None, None)):
-        worker.note_heartbeat(key, value, 1.0)
-
-    name = "fswire_agent_last_seen_timestamp_seconds"
-    assert REGISTRY.get_sample_value(name, {"agent": "agt_7", "project": "p"}) == 123.5
-    assert REGISTRY.get_sample_value(name, {"agent": "agt_8", "project": "p"}) is None

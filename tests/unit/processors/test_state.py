@@ -18,7 +18,17 @@ from processors.record_batch import Record
 from processors.state import Draft, State
 from processors.state import Record as StateRecord
 from processors.watermarks import Epoch, Marks
-from tests.unit.processors.raw import DAY_MS, RECEIVED_MS, batch, event, headers_of, make_chunk, record, state
+from tests.unit.processors.raw import (
+    DAY_MS,
+    RECEIVED_MS,
+    Stored,
+    batch,
+    event,
+    headers_of,
+    make_chunk,
+    record,
+    state,
+)
 
 STEPS = ("nothing", "some outputs", "outputs", "some state", "state", "commit")
 
@@ -36,7 +46,7 @@ def held(of: State) -> tuple[dict[str, Marks], dict[str, Known]]:
 
 def test_recovery_takes_the_value_before_an_uncommitted_chunk() -> None:
     """What lies at or after the committed offset is done again, over the state before it."""
-    draft = Draft(state())
+    draft = Draft(state(), Stored())
     draft.set_marks("p/a", Marks(1, (Epoch("e", 5),)), Position(10, 0, 0))
     draft.learn("d" * 32, Known("c", 1), Position(10, 1, 0))
     log = draft.records()
@@ -48,10 +58,10 @@ def test_recovery_takes_the_value_before_an_uncommitted_chunk() -> None:
 def test_recovery_takes_the_earlier_value_of_a_key_that_had_one() -> None:
     """The value before is in the newest record itself, because compaction keeps nothing else."""
     on = state()
-    first = Draft(on)
+    first = Draft(on, Stored())
     first.set_marks("p/a", Marks(1, (Epoch("e", 5),)), Position(10, 0, 0))
     first.apply()
-    second = Draft(on)
+    second = Draft(on, Stored())
     second.set_marks("p/a", Marks(2, (Epoch("e", 9),)), Position(11, 0, 0))
 
     assert recovered(second.records(), 11).marks.values == {"p/a": Marks(1, (Epoch("e", 5),))}
@@ -60,7 +70,7 @@ def test_recovery_takes_the_earlier_value_of_a_key_that_had_one() -> None:
 def test_draft_leaves_the_state_alone() -> None:
     """What a chunk learned is nobody's until it is committed."""
     on = state()
-    draft = Draft(on)
+    draft = Draft(on, Stored())
     draft.learn("d", Known("c", 1), Position(1, 0, 0))
 
     assert draft.known("d") == Known("c", 1)
@@ -72,11 +82,11 @@ def test_draft_leaves_the_state_alone() -> None:
 def test_corrections_put_back_what_was_never_committed() -> None:
     """After a recovery the topic says what the recovered state says."""
     on = state()
-    first = Draft(on)
+    first = Draft(on, Stored())
     first.set_marks("p/a", Marks(1, (Epoch("e", 5),)), Position(10, 0, 0))
     log = first.records()
     first.apply()
-    second = Draft(on)
+    second = Draft(on, Stored())
     second.set_marks("p/a", Marks(2, (Epoch("e", 9),)), Position(11, 0, 0))
     second.learn("d" * 32, Known("c", 1), Position(11, 0, 0))
     log += second.records()
@@ -91,7 +101,7 @@ def test_corrections_put_back_what_was_never_committed() -> None:
 def test_ids_are_forgotten_by_age_and_number() -> None:
     """Ids past the horizon or over the bound get a tombstone, the oldest first."""
     on = state(max_ids=2)
-    draft = Draft(on)
+    draft = Draft(on, Stored())
     for number in range(4):
         draft.learn(str(number), Known("c", RECEIVED_MS + number), Position(number, 0, 0))
     draft.apply()
@@ -109,7 +119,7 @@ def test_ids_are_forgotten_by_age_and_number() -> None:
 def test_silent_agents_are_forgotten() -> None:
     """Agents that were not heard of for long are forgotten, those that were are not."""
     on = state()
-    draft = Draft(on)
+    draft = Draft(on, Stored())
     draft.set_marks("p/old", Marks(RECEIVED_MS), Position(1, 0, 0))
     draft.set_marks("p/new", Marks(RECEIVED_MS + 30 * DAY_MS), Position(2, 0, 0))
     draft.apply()
