@@ -14,7 +14,7 @@ import msgspec
 import structlog
 
 from agent.event import Batch, Event, Http, encode
-from processors import dead_letters, event_ids, fleet, gaps, outcomes, watermarks
+from processors import dead_letters, donutwork, event_ids, fleet, gaps, outcomes, runs, watermarks
 from processors.dead_letters import Parked
 from processors.decode import Refusal, event_fault
 from processors.event_ids import Known
@@ -24,11 +24,15 @@ from processors.origin import Origin
 from processors.outcomes import Decision, Outcome
 from processors.outputs import Addressed, Made, Outputs, excess, make
 from processors.position import Position
+from processors.record_batch import field
+from processors.runs import Run, run_id
 from processors.state import Draft
 from processors.tree import paths
+from processors.triggers import Triggers
 
 _log = structlog.get_logger()
 _json = msgspec.json.Encoder().encode
+NO_TRIGGERS = Triggers({})
 
 
 class RawRecord(NamedTuple):
@@ -46,7 +50,14 @@ class Chunk:
     `draft` holds what the pass changes in the partition's state, `outputs` what is to be published.
     """
 
-    def __init__(self, topic: str, partition: int, draft: Draft, refused: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        topic: str,
+        partition: int,
+        draft: Draft,
+        refused: Collection[str] = (),
+        triggers: Triggers = NO_TRIGGERS,
+    ) -> None:
         self.draft = draft
         self.outputs = Outputs()
         self.events = 0
@@ -55,6 +66,7 @@ class Chunk:
         self._topic = topic
         self._partition = partition
         self._refused = refused
+        self.triggers = triggers
 
     def take(self, record: RawRecord, decoded: Batch | Refusal) -> None:
         """Decide on the next record."""
@@ -89,11 +101,19 @@ class Chunk:
             if event.http is not None:
                 self.answer(batch.project, event.http, "refused", refusal.reason)
 
-    def answer(self, project: str, http: Http, decision: Decision, reason: str | None = None) -> None:
+    def answer(
+        self,
+        project: str,
+        http: Http,
+        decision: Decision,
+        reason: str | None = None,
+        *,
+        triggered: bool = False,
+    ) -> None:
         """Tell whoever waits for the decision on an HTTP event."""
         reply = http.reply
         if reply is not None:
-            outcome = Outcome(reply.id, project, http.event_id, decision, reason=reason)
+            outcome = Outcome(reply.id, project, http.event_id, decision, triggered, reason)
             self.outputs.outcomes.append(
                 Addressed(reply.id.encode(), outcomes.encode(outcome), reply.partition)
             )
@@ -112,6 +132,7 @@ class _Pass:
         self._batch = batch
         self._origin = Origin(batch, record.timestamp_ms)
         self._marks_name = f"{batch.project}/{batch.agent}"
+        self._triggers = chunk.triggers.of(batch.project)
 
     def run(self) -> None:
         batch, events = self._batch, self._batch.events
@@ -172,8 +193,9 @@ class _Pass:
         if isinstance(made, str):
             self._spoil(event, index, lead, made)
             return
+        triggered = bool(self._triggers) and not duplicate and self._trigger(event, identity, made[0], index)
         if http is not None:
-            self._learn(http, index)
+            self._learn(http, index, triggered=triggered)
         tree.take(self._origin, event, identity, At(self._record.offset, index), late=late)
         place = (self._record.offset, index, lead)
         self._chunk.outputs.add(self._origin, made, event, identity, seq, place)
@@ -215,11 +237,33 @@ class _Pass:
             chunk.answer(self._batch.project, http, verdict)
         return verdict == "inserted"
 
-    def _learn(self, http: Http, index: int) -> None:
+    def _trigger(self, event: Event, identity: str, record: bytes | None, index: int) -> bool:
+        """Queue a run for each workflow that an event triggers; tell whether there is any."""
+        name = donutwork.name(event)
+        fired = [each for each in self._triggers if name is not None and each.fires(name, event)]
+        at = self._origin.received_at
+        for each in fired:
+            identifier = run_id(each.workflow, identity)
+            run = Run(
+                identifier,
+                each.workflow,
+                self._batch.project,
+                identity,
+                "queued",
+                at,
+                at,
+                msgspec.Raw(record or b"{}"),
+            )
+            headers = runs.headers(Position(self._record.offset, index, 0))
+            queued = (self._origin.received_ms, field(identifier.encode()), runs.encode(run), headers)
+            self._chunk.outputs.runs.append(queued)
+        return bool(fired)
+
+    def _learn(self, http: Http, index: int, *, triggered: bool) -> None:
         digest = event_ids.digest(self._batch.project, http.event_id)
         known = Known(event_ids.content_digest(http.content), self._record.timestamp_ms)
         self._chunk.draft.learn(digest, known, Position(self._record.offset, index, 0))
-        self._chunk.answer(self._batch.project, http, "inserted")
+        self._chunk.answer(self._batch.project, http, "inserted", triggered=triggered)
 
     def _session(self, event: Event, identity: str) -> None:
         batch = self._batch

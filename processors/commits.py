@@ -21,7 +21,7 @@ class Commits:
         self._task: asyncio.Task[None] | None = None
 
     async def commit(self, partition: TopicPartition, offset: int) -> None:
-        """Return once the group's coordinator holds this offset.
+        """Return once the group's coordinator holds this offset; one call per partition at a time.
 
         Raises SessionLost where the group gave the partition away, KafkaError where the coordinator refused.
         """

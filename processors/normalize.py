@@ -24,6 +24,7 @@ from processors.projects import Projects
 from processors.publisher import Publisher
 from processors.registry import Registry
 from processors.settings import ProcessorsSettings
+from processors.triggers import Triggers
 
 TOPICS = (
     topics.RAW,
@@ -32,6 +33,7 @@ TOPICS = (
     topics.NOTIFY,
     topics.STATE,
     topics.FILES,
+    topics.RUNS,
     topics.REGISTRY,
     topics.AGENTS,
     topics.OUTCOMES,
@@ -70,6 +72,7 @@ class Normalize(Service):  # type: ignore[misc]
             self._publisher,
             Commits(consumer),
             Projects(self._kafka, self._registry),
+            Triggers(self._registry.workflows),
             Throughput("normalize"),
         )
         await consumer.start()

@@ -38,6 +38,7 @@ from processors.record_batch import Record
 from processors.recovery import Start, find_start, load, load_files, reading
 from processors.settings import ProcessorsSettings
 from processors.state import Draft, State
+from processors.triggers import Triggers
 
 _DAY_MS = 86_400_000
 _YIELD_EVENTS = 250
@@ -64,6 +65,7 @@ class Links:
     publisher: Publisher
     commits: Commits
     projects: Projects
+    triggers: Triggers
     throughput: Throughput
 
 
@@ -203,7 +205,8 @@ class Partition:
         projects = {batch.project for _, batch in decoded if isinstance(batch, Batch)}
         refused = await self._links.projects.refused(projects)
         while True:
-            chunk = Chunk(self._raw.topic, self._raw.partition, Draft(self._state, self._store), refused)
+            draft = Draft(self._state, self._store)
+            chunk = Chunk(self._raw.topic, self._raw.partition, draft, refused, self._links.triggers)
             yielded = 0
             for index, (record, batch) in enumerate(decoded):
                 try:

@@ -53,6 +53,7 @@ class Outputs:
         self.donutwork: list[Record] = []
         self.watch: list[Record] = []
         self.notify: list[Record] = []
+        self.runs: list[Record] = []
         self.dead_letters: list[Addressed] = []
         self.agents: list[Addressed] = []
         self.outcomes: list[Addressed] = []

@@ -70,6 +70,7 @@ class Publisher:
             self.append(topics.DONUTWORK, partition, outputs.donutwork),
             self.append(topics.WATCH, partition, outputs.watch),
             self.append(topics.NOTIFY, partition, outputs.notify),
+            self.append(topics.RUNS, partition, outputs.runs),
             self._send(topics.DEAD_LETTERS, outputs.dead_letters),
             self._send(topics.AGENTS, outputs.agents),
         )

@@ -1,4 +1,4 @@
-"""The registry: which projects exist, which names may register themselves, and the keys. A compacted topic.
+"""The registry: projects, names that may register themselves, keys, workflows. A compacted topic.
 
 `Registry` is a view of it in memory that follows the topic; `write` and `delete` change it for everybody.
 """
@@ -20,8 +20,9 @@ from aiokafka.errors import KafkaError
 from agent.kafka import KafkaSettings
 from agent.paths import is_project_id
 from processors import topics
+from processors.workflow import Workflow
 
-Kind = Literal["project", "pattern", "key"]
+Kind = Literal["project", "pattern", "key", "workflow"]
 Entry = TypeVar("Entry")
 
 
@@ -75,6 +76,8 @@ class Registry:
         self.projects: Mapping[str, Project] = MappingProxyType(self._projects)
         self.patterns: Mapping[str, Pattern] = MappingProxyType(self._patterns)
         self.keys: Mapping[str, Key] = MappingProxyType(self._keys)
+        self._workflows: dict[str, Workflow] = {}
+        self.workflows: Mapping[str, Workflow] = MappingProxyType(self._workflows)
 
     async def start(self) -> None:
         """Read the topic to its end, then follow it until `stop`. Raises KafkaError where it cannot."""
@@ -152,6 +155,8 @@ class Registry:
                 _put(self._patterns, identity, value, Pattern)
             elif kind == "key":
                 _put(self._keys, identity, value, Key)
+            elif kind == "workflow":
+                _put(self._workflows, identity, value, Workflow)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             _log.warning("a record of the registry is not readable", error=str(error))
 
@@ -163,7 +168,7 @@ def _put(entries: dict[str, Entry], identity: str, value: bytes | None, kind: ty
         entries.pop(identity, None)
 
 
-async def write(kafka: KafkaSettings, *records: Project | Pattern | Key) -> None:
+async def write(kafka: KafkaSettings, *records: Project | Pattern | Key | Workflow) -> None:
     """Write entries, new or changed, and return when all in-sync replicas have them. Raises KafkaError."""
     await _send(kafka, [(_key_of(record), _encode(record)) for record in records])
 
@@ -178,7 +183,7 @@ def registered_now(identity: str) -> Project:
     return Project(identity, time.time_ns())
 
 
-def _key_of(record: Project | Pattern | Key) -> bytes:
+def _key_of(record: Project | Pattern | Key | Workflow) -> bytes:
     match record:
         case Project():
             return f"project/{record.id}".encode()
@@ -186,6 +191,8 @@ def _key_of(record: Project | Pattern | Key) -> bytes:
             return f"pattern/{record.pattern}".encode()
         case Key():
             return f"key/{record.id}".encode()
+        case Workflow():
+            return f"workflow/{record.name}".encode()
 
 
 async def _send(kafka: KafkaSettings, records: list[tuple[bytes, bytes | None]]) -> None:

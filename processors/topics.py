@@ -41,6 +41,13 @@ _COMPACT = {"cleanup.policy": "compact"}
 _READ_WHOLE = _COMPACT | {"segment.bytes": str(64 * 1024 * 1024), "segment.ms": str(_HOUR_MS)}
 """Read from its beginning at every recovery: only closed segments are compacted, so they are kept small."""
 
+_RUNS = {
+    "cleanup.policy": "compact,delete",
+    "retention.ms": str(30 * _DAY_MS),
+    "min.compaction.lag.ms": str(_DAY_MS),
+}
+"""A run that is queued again, by a chunk that was made again, must not outlive the states it had reached."""
+
 ALL = (
     Topic(RAW, config=_delete(7 * _DAY_MS) | {"message.timestamp.type": "LogAppendTime"}),
     Topic(DONUTWORK, config=_delete(7 * _DAY_MS)),
@@ -51,7 +58,7 @@ ALL = (
     Topic(REGISTRY, partitions=1, config=_COMPACT),
     Topic(AGENTS, config=_COMPACT),
     Topic(OUTCOMES, config=_delete(_HOUR_MS, **{"segment.ms": str(_HOUR_MS)})),
-    Topic(RUNS, config={"cleanup.policy": "compact,delete", "retention.ms": str(30 * _DAY_MS)}),
+    Topic(RUNS, config=_RUNS),
     Topic(TRANSFER_COMMANDS, partitions=1, config=_delete(7 * _DAY_MS)),
     Topic(TRANSFERS, partitions=1, config=_COMPACT),
     Topic(DEAD_LETTERS, config=_delete(30 * _DAY_MS)),

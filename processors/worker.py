@@ -1,4 +1,4 @@
-"""The Faust worker of `fswire processors`: its lifecycle, web port and agents, and normalize as a service."""
+"""The Faust worker of `fswire processors`: lifecycle, web port, agents; normalize and runner are services."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from agent.kafka import KafkaSettings
 from processors import broker, topics
 from processors.fleet import Fleet
 from processors.normalize import TOPICS, Normalize
+from processors.runner import Runner, RunnerSettings
 from processors.settings import ProcessorsSettings
 
 APP = "fswire-processors"
@@ -66,11 +67,12 @@ async def _run(kafka: KafkaSettings, settings: ProcessorsSettings) -> int:
         return 0
     gc.freeze()
     normalize = Normalize(kafka, settings)
-    worker = _make_worker(kafka, settings, normalize)
+    runner = Runner(kafka, settings, RunnerSettings())
+    worker = _make_worker(kafka, settings, normalize, runner)
     if await _before(signalled, worker.start()):
         await _before(signalled, worker.wait_until_stopped())
     crash = worker.crash_reason
-    in_time = await _stopped(normalize) and await _stopped(worker)
+    in_time = await _stopped(normalize) and await _stopped(runner) and await _stopped(worker)
     if crash is not None:
         logger.error("crashed", exc_info=crash)
     else:
@@ -102,10 +104,10 @@ async def _before(signalled: asyncio.Event, work: Coroutine[Any, Any, object]) -
     return False
 
 
-def _make_worker(kafka: KafkaSettings, settings: ProcessorsSettings, normalize: Normalize) -> Worker:
+def _make_worker(kafka: KafkaSettings, settings: ProcessorsSettings, *services: Service) -> Worker:
     worker = Worker(
         make_app(kafka, settings),
-        normalize,
+        *services,
         loop=asyncio.get_running_loop(),
         daemon=False,
         quiet=True,

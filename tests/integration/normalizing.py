@@ -49,6 +49,7 @@ class Worker:
             "FSWIRE_KAFKA_BOOTSTRAP_SERVERS": self.kafka.bootstrap_servers,
             "FSWIRE_KAFKA_TOPIC_PREFIX": self.kafka.topic_prefix,
             "FSWIRE_PROCESSORS_GROUP": self.kafka.topic_prefix + "normalize",
+            "FSWIRE_RUNNER_GROUP": self.kafka.topic_prefix + "runner",
             "FSWIRE_PROCESSORS_WEB_PORT": str(self.web_port),
             "FSWIRE_PROCESSORS_DATA_DIR": str(self.directory / "faust"),
         }

@@ -1,0 +1,68 @@
+"""Where calls that fswire makes itself may go: public addresses, judged at the moment of connecting.
+
+A name is resolved here, every address of it is held against the rule, and the connection is made to the very
+address that was judged: a name that resolves elsewhere a moment later leads nowhere else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+
+import httpx2
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class TargetSettings(BaseSettings):
+    """Read once from `FSWIRE_…`."""
+
+    model_config = SettingsConfigDict(env_prefix="FSWIRE_", frozen=True)
+
+    allow_private_targets: bool = False
+    """Let webhooks and transfers reach loopback, link-local and private addresses."""
+
+
+class TargetRefused(Exception):
+    """The address must not be called; the message names host and reason."""
+
+
+def is_public(address: str) -> bool:
+    """Tell whether an IP address is one of the public internet."""
+    found = ipaddress.ip_address(address.partition("%")[0])
+    mapped = getattr(found, "ipv4_mapped", None)
+    judged = mapped or found
+    return judged.is_global and not judged.is_multicast
+
+
+async def resolve(host: str, port: int, *, allow_private: bool) -> str:
+    """Return an address of a host. Raises TargetRefused, and OSError where there is none."""
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    addresses = [str(entry[4][0]) for entry in found]
+    refused = [address for address in addresses if not is_public(address)]
+    if refused and not allow_private:
+        raise TargetRefused(
+            f"{host} is at {refused[0]}, which is not public; FSWIRE_ALLOW_PRIVATE_TARGETS=true allows it"
+        )
+    return addresses[0]
+
+
+class PublicTransport(httpx2.AsyncHTTPTransport):
+    """Connects to judged addresses alone; name and certificate stay those of the URL."""
+
+    def __init__(self, *, allow_private: bool) -> None:
+        super().__init__(retries=0)
+        self._allow_private = allow_private
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Send a request to an address of its host. Raises TargetRefused, and ConnectError without one."""
+        host = request.url.host
+        port = request.url.port or (443 if request.url.scheme == "https" else 80)
+        try:
+            address = await resolve(host, port, allow_private=self._allow_private)
+        except OSError as error:
+            raise httpx2.ConnectError(f"{host}: {error}", request=request) from error
+        request.url = request.url.copy_with(host=address)
+        request.extensions = {**request.extensions, "sni_hostname": host}
+        return await super().handle_async_request(request)
