@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from agent.event import Actor, Changed, Event, Former, Gap, HashStatus, Moved, Source
@@ -62,7 +64,7 @@ class Record(msgspec.Struct, omit_defaults=True, rename="camel"):
     gap: Gap | None = None
     key_id: str | None = None
     """Of the api key that reported it over HTTP."""
-    fields: dict[str, object] | None = None
+    fields: dict[str, Any] | None = None
     """What a PUT carried beyond the known fields."""
     extra: str | None = None
 

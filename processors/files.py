@@ -59,7 +59,8 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(File).decode
 _HEAD = struct.Struct(">QQ32s")
 _UNKNOWN = bytes(32)
-_ONE_HEADER, _TWO_HEADERS = length(1), length(2)
+_LAST = 2**31 - 1
+"""No batch has so many events."""
 _TELLING = frozenset(("create", "modify", "closeWrite", "attribute", "rename", "baseline"))
 _CONTENT = frozenset(("created", "modified"))
 
@@ -141,18 +142,32 @@ def moved(entry: bytes, source: bytes, target: bytes, at: At) -> bytes:
     return _HEAD.pack(at.offset, at.event, entry[16:48]) + _encode(file)
 
 
-def record(key: bytes, entry: bytes | None, before: bytes | None, at: At, timestamp_ms: int) -> Record:
-    """Return the topic's record of a change; `at`: where, if the entry itself does not say.
+def record(
+    key: bytes, entry: bytes | None, before: bytes | None, at: At, timestamp_ms: int, src: At | None = None
+) -> Record:
+    """Return the topic's record of a change that an event at `at` made.
 
-    Header `before` has the value that was there, for a recovery which finds the chunk uncommitted.
+    Header `src` tells a subscriber up to where the topic is complete: `at`, or an earlier place while files
+    of a renamed directory are still to be re-keyed, and then header `at` has the place itself. Header
+    `before` has the value that was there, for a recovery which finds the chunk uncommitted.
     """
-    offset, event = at if entry is None else made_at(entry)
-    headers = field(b"src") + field(b"%d.%d.0" % (offset, event))
-    if before is None:
-        headers = _ONE_HEADER + headers
-    else:
-        headers = _TWO_HEADERS + headers + field(b"before") + field(before[_HEAD.size :])
-    return timestamp_ms, field(key), None if entry is None else entry[_HEAD.size :], headers
+    headers = [field(b"src") + field(b"%d.%d.0" % (src or at))]
+    if src is not None:
+        headers.append(field(b"at") + field(b"%d.%d.0" % at))
+    if before is not None:
+        headers.append(field(b"before") + field(before[_HEAD.size :]))
+    value = None if entry is None else entry[_HEAD.size :]
+    return timestamp_ms, field(key), value, length(len(headers)) + b"".join(headers)
+
+
+def just_before(at: At) -> At:
+    """Return a place below one, and above all that lie below it."""
+    return At(at.offset, at.event - 1) if at.event else At(at.offset - 1, _LAST)
+
+
+def end_of(offset: int) -> At:
+    """Return a place above all events of a raw record, and below the next."""
+    return At(offset, _LAST)
 
 
 def made_at(entry: bytes) -> At:

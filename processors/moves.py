@@ -41,7 +41,20 @@ async def carry_out(
 
     Raises KafkaError.
     """
+    at = moves[0].at
     for changes in steps(moves, store):
         now_ms = time.time_ns() // 1_000_000
-        records = [files.record(key, entry, None, moves[0].at, now_ms) for key, entry in changes]
+        records = [
+            files.record(key, entry, None, at, now_ms, files.just_before(at)) for key, entry in changes
+        ]
         store.write(changes, await append(records))
+
+
+def complete(move: Move, store: FileStore, committed: int) -> Record:
+    """Return the record that tells a subscriber that the topic is complete again up to the committed offset.
+
+    It says once more what is known of the project's root.
+    """
+    root = files.key(move.source.partition("\0")[0], "")
+    at = files.end_of(committed - 1)
+    return files.record(root, store.get([root])[0], None, at, time.time_ns() // 1_000_000)

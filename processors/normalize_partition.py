@@ -28,8 +28,7 @@ from processors.chunk import Chunk, RawRecord
 from processors.commits import Commits, SessionLost
 from processors.decode import Refusal
 from processors.file_store import FileStore
-from processors.files import At
-from processors.moves import carry_out
+from processors.moves import carry_out, complete
 from processors.origin import Origin
 from processors.outputs import Outputs, make
 from processors.projects import Projects
@@ -196,7 +195,7 @@ class Partition:
         self._proven = time.monotonic()
         self._offset = after
         chunk.draft.apply()
-        self._store.write(((key, entry) for key, entry, _ in chunk.draft.tree.changes()), kept)
+        self._store.write(((each.key, each.entry) for each in chunk.draft.tree.changes()), kept)
         self._state.forget(last.timestamp_ms)
         self._count(chunk, last.timestamp_ms, began)
 
@@ -226,7 +225,7 @@ class Partition:
         """Write the chunk's state; returns the next offset of the files."""
         publisher, partition = self._links.publisher, self._raw.partition
         forgotten = self._state.forgotten()
-        changed = draft.files(At(last.offset, 0), last.timestamp_ms)
+        changed = draft.files(last.timestamp_ms)
         offset, _ = await asyncio.gather(
             publisher.append(topics.FILES, partition, changed),
             publisher.keep([*forgotten, *draft.records()], partition),
@@ -241,10 +240,13 @@ class Partition:
             await self._prove()
             return await publisher.append(topics.FILES, partition, records)
 
-        while pending := list(self._state.moves.values.values()):
-            await carry_out(pending, self._store, append)
-            await publisher.keep([self._state.done(pending[0])], partition)
-            self._state.moves.values.pop(pending[0].name)
+        pending = list(self._state.moves.values.values())
+        for nth, move in enumerate(pending):
+            await carry_out(pending[nth:], self._store, append)
+            if nth == len(pending) - 1:
+                await append([complete(move, self._store, self._offset)])
+            await publisher.keep([self._state.done(move)], partition)
+            self._state.moves.values.pop(move.name)
 
     async def _prove(self) -> None:
         """Make sure that the partition is still ours where that was not shown for a while.

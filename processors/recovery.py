@@ -113,7 +113,7 @@ def _entries(
     for record in records:
         headers = dict(record.headers)
         try:
-            at = At(*Position.parse(headers["src"])[:2])
+            at = At(*Position.parse(headers.get("at") or headers["src"])[:2])
             ahead = at.offset >= committed
             value = headers.get("before") if ahead else record.value
             entry = None if value is None else entry_of(value, At(max(committed - 1, 0), 0) if ahead else at)

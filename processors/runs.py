@@ -27,7 +27,7 @@ class Run(msgspec.Struct, omit_defaults=True, rename="camel", frozen=True):
     state: RunState
     queued_at: str
     updated_at: str
-    event: msgspec.Raw = msgspec.Raw(b"{}")
+    event: msgspec.Raw
     """The triggering event, as on `fswire.donutwork`."""
     attempts: int = 0
     """Begun so far."""

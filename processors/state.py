@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from processors.event_ids import Known
-from processors.files import At, record
+from processors.files import just_before, record
 from processors.position import Position
 from processors.record_batch import Record as FileRecord
 from processors.tree import Base, Move, Tree
@@ -209,9 +209,15 @@ class Draft:
             ),
         ]
 
-    def files(self, at: At, timestamp_ms: int) -> list[FileRecord]:
-        """Return the records for `fswire.files`; `at`: of the chunk's last record."""
-        return [record(key, entry, before, at, timestamp_ms) for key, entry, before in self.tree.changes()]
+    def files(self, timestamp_ms: int) -> list[FileRecord]:
+        """Return the records for `fswire.files`."""
+        first = self.tree.moves[0].at if self.tree.moves else None
+        return [
+            record(
+                key, entry, before, at, timestamp_ms, just_before(first) if first and at >= first else None
+            )
+            for key, entry, before, at in self.tree.changes()
+        ]
 
     def apply(self) -> None:
         """Make the changes those of the state; called once the chunk is committed."""

@@ -6,8 +6,8 @@ that is carried out in steps after the commit, and until then names are translat
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Protocol
+from collections.abc import Iterable
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -70,6 +70,15 @@ def carried(moves: Iterable[Move], key: bytes, entry: bytes) -> tuple[bytes, byt
     return key, entry
 
 
+class Change(NamedTuple):
+    """What a chunk makes of a key of the store, and where the event is that did it last."""
+
+    key: bytes
+    entry: bytes | None
+    before: bytes | None
+    at: At
+
+
 class Tree:
     """The files as one chunk sees them."""
 
@@ -80,6 +89,8 @@ class Tree:
         """Keys in the store whose entries are no longer to be looked at."""
         self.moves: list[Move] = []
         self._base = base
+        self._now = At(0, 0)
+        self._when: dict[bytes, At] = {}
         self._read: dict[bytes, bytes | None] = {}
 
     def prefetch(self, keys: Iterable[bytes]) -> None:
@@ -96,6 +107,7 @@ class Tree:
 
     def take(self, origin: Origin, event: Event, event_id: str, at: At, *, late: bool) -> None:
         """Note what an event says of its path; of a late one only what is newer than what is known."""
+        self._now = at
         telling, ending = files.tells(event), files.ends(event)
         if not (telling or ending):
             return
@@ -122,15 +134,20 @@ class Tree:
         stored = self._stored_under(key)
         return None if stored is None or stored in self._superseded else self._stored(stored)
 
-    def changes(self) -> Iterator[tuple[bytes, bytes | None, bytes | None]]:
-        """Yield each key of the store that the chunk changes: its new entry and the one before."""
-        for key, entry in self.changed.items():
-            before = self._stored(key)
-            if entry is not None or before is not None:
-                yield key, entry, before
-        for key in self._superseded:
-            if key not in self.changed and (before := self._stored(key)) is not None:
-                yield key, None, before
+    def changes(self) -> list[Change]:
+        """Return what becomes of each key of the store that the chunk changes, in the order of the events.
+
+        Whoever has read up to some event has then read what all events before it changed.
+        """
+        found = [
+            Change(key, entry, self._stored(key), self._when[key]) for key, entry in self.changed.items()
+        ]
+        found += [
+            Change(key, None, self._stored(key), self._when.get(key, self._now))
+            for key in self._superseded - self.changed.keys()
+        ]
+        told = [change for change in found if change.entry is not None or change.before is not None]
+        return sorted(told, key=lambda change: change.at)
 
     def _follow(self, event: Event, key: bytes, target: bytes | None, at: At) -> None:
         """Take along what is below a path, if it is, or may be, a directory."""
@@ -175,11 +192,11 @@ class Tree:
 
     def _put(self, key: bytes, entry: bytes) -> None:
         self._make_room(key)
-        self.changed[key] = entry
+        self.changed[key], self._when[key] = entry, self._now
 
     def _drop(self, key: bytes) -> None:
         self._make_room(key)
-        self.changed[key] = None
+        self.changed[key], self._when[key] = None, self._now
 
     def _make_room(self, key: bytes) -> None:
         """See to it that no pending move brings an older entry to a key, or loses the one stored there."""

@@ -1,0 +1,152 @@
+"""Dead letters read back: which there are, what they hold, and how what they hold is tried again.
+
+A raw record goes back to `fswire.raw`, where the hole that it left takes it as late; a row that ClickHouse
+refused goes to ClickHouse again. Either can be done twice: what is there already is not taken again.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import AsyncIterator
+from typing import NamedTuple
+
+import msgspec
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+from agent.event import decode_batch
+from agent.kafka import MAX_RECORD_BYTES, KafkaSettings, partition_of
+from processors import rows, topics
+from processors.clickhouse import ClickHouseSettings, connect
+from processors.dead_letters import DeadLetter
+
+_POLL_MS = 1_000
+
+
+class ReplayRefused(Exception):
+    """A letter that cannot be tried again; the message says why."""
+
+
+class Place(NamedTuple):
+    """Where a letter stands in the topic of dead letters."""
+
+    partition: int
+    offset: int
+
+    def __str__(self) -> str:
+        return f"{self.partition}:{self.offset}"
+
+    @classmethod
+    def parse(cls, text: str) -> Place:
+        """Read `PARTITION:OFFSET`; ValueError if it is another form."""
+        partition, _, offset = text.partition(":")
+        return cls(int(partition), int(offset))
+
+
+class Letter(NamedTuple):
+    """A dead letter and its place."""
+
+    place: Place
+    content: DeadLetter
+
+    @property
+    def value(self) -> bytes | None:
+        """Return the bytes that were parked, cut at 64 KiB."""
+        encoded = self.content.value_b64
+        return None if encoded is None else base64.b64decode(encoded)
+
+    @property
+    def project(self) -> str:
+        """Return the project that the record was keyed by, empty where its key was none."""
+        encoded = self.content.key_b64
+        return "" if encoded is None else base64.b64decode(encoded).decode(errors="replace")
+
+
+async def read(kafka: KafkaSettings) -> AsyncIterator[Letter]:
+    """Yield every letter that the topic holds now, by partition and offset. Raises KafkaError."""
+    consumer = AIOKafkaConsumer(
+        kafka.topic(topics.DEAD_LETTERS),
+        **kafka.client(),
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        max_partition_fetch_bytes=2 * MAX_RECORD_BYTES,
+    )
+    await consumer.start()
+    try:
+        for partition in sorted(consumer.assignment(), key=lambda each: each.partition):
+            async for letter in _read_partition(consumer, partition):
+                yield letter
+    finally:
+        await consumer.stop()
+
+
+async def _read_partition(consumer: AIOKafkaConsumer, partition: TopicPartition) -> AsyncIterator[Letter]:
+    end = (await consumer.end_offsets([partition]))[partition]
+    await consumer.seek_to_beginning(partition)
+    while await consumer.position(partition) < end:
+        for records in (await consumer.getmany(partition, timeout_ms=_POLL_MS)).values():
+            for record in records:
+                try:
+                    content = msgspec.json.decode(record.value or b"", type=DeadLetter)
+                except msgspec.MsgspecError:
+                    continue  # nothing of ours
+                yield Letter(Place(partition.partition, record.offset), content)
+
+
+async def replay(letter: Letter, kafka: KafkaSettings, clickhouse: ClickHouseSettings) -> None:
+    """Try a letter again. Raises ReplayRefused, KafkaError, ClickHouseUnavailable and RowsRefused."""
+    content, value = letter.content, letter.value
+    if value is None:
+        raise ReplayRefused("its bytes are not there: it says that records were lost")
+    if content.truncated:
+        raise ReplayRefused(f"only {len(value)} of its {content.size} bytes were kept")
+    if content.topic == kafka.topic(topics.RAW):
+        await _to_raw(value, kafka)
+        return
+    table = next((each for each in rows.TABLES if kafka.topic(each.topic) == content.topic), None)
+    if table is None:
+        raise ReplayRefused(f"nothing is known of topic {content.topic}")
+    _to_table(letter, value, table, clickhouse)
+
+
+async def _to_raw(value: bytes, kafka: KafkaSettings) -> None:
+    try:
+        project = decode_batch(value).project
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise ReplayRefused(f"it still is no batch: {error}") from error
+    topic = kafka.topic(topics.RAW)
+    producer = AIOKafkaProducer(**kafka.producer())
+    await producer.start()
+    try:
+        partitions = len(await producer.partitions_for(topic))
+        await producer.send_and_wait(
+            topic, value, project.encode(), partition=partition_of(project, partitions)
+        )
+    finally:
+        await producer.stop()
+
+
+class _Row(NamedTuple):
+    """What `rows.body` asks of a record."""
+
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+def _to_table(letter: Letter, value: bytes, table: rows.Table, clickhouse: ClickHouseSettings) -> None:
+    content = letter.content
+    row = _Row(content.offset, 0, None, value)
+    problem = rows.unusable(row)
+    if problem is not None:
+        raise ReplayRefused(problem)
+    client = connect(clickhouse)
+    try:
+        place = {"topic": content.topic, "partition": content.partition}
+        bounds = {"first": content.offset, "last": content.offset}
+        if not client.query(table.present, parameters=place | bounds).result_rows:
+            insert = table.insert(content.topic, content.partition)
+            client.command(insert, data=rows.body([row]), settings=rows.SETTINGS)
+    finally:
+        client.close()
