@@ -54,6 +54,7 @@ class Sql:
         self._turns = asyncio.Semaphore(settings.sql_concurrency)
         self._bounds: dict[str, Any] = {
             "readonly": 1,
+            "final": 1,
             "max_execution_time": settings.sql_max_execution_s,
             "timeout_overflow_mode": "throw",
             "max_result_rows": settings.sql_max_rows,

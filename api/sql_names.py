@@ -13,7 +13,9 @@ def words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-TABLES = frozenset({"events", "sessions"})
+TABLES = frozenset(
+    {"activity", "agents", "dead_letters", "events", "files", "gaps", "latency", "runs", "sessions"}
+)
 """Each has a column `project_id`, by which rows are filtered."""
 
 _AGGREGATES = words(

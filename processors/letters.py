@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from agent.event import decode_batch
 from agent.kafka import MAX_RECORD_BYTES, KafkaSettings, partition_of
-from processors import rows, topics
+from processors import rows, tables, topics
 from processors.clickhouse import ClickHouseSettings, connect
 from processors.dead_letters import DeadLetter
 
@@ -102,7 +102,7 @@ async def replay(letter: Letter, kafka: KafkaSettings, clickhouse: ClickHouseSet
     if content.topic == kafka.topic(topics.RAW):
         await _to_raw(value, kafka)
         return
-    table = next((each for each in rows.TABLES if kafka.topic(each.topic) == content.topic), None)
+    table = next((each for each in tables.TABLES if kafka.topic(each.topic) == content.topic), None)
     if table is None:
         raise ReplayRefused(f"nothing is known of topic {content.topic}")
     _to_table(letter, value, table, clickhouse)
@@ -138,7 +138,7 @@ class _Row(NamedTuple):
 def _to_table(letter: Letter, value: bytes, table: rows.Table, clickhouse: ClickHouseSettings) -> None:
     content = letter.content
     row = _Row(content.offset, 0, None, value)
-    problem = rows.unusable(row)
+    problem = table.unusable(row)
     if problem is not None:
         raise ReplayRefused(problem)
     client = connect(clickhouse)
@@ -147,6 +147,6 @@ def _to_table(letter: Letter, value: bytes, table: rows.Table, clickhouse: Click
         bounds = {"first": content.offset, "last": content.offset}
         if not client.query(table.present, parameters=place | bounds).result_rows:
             insert = table.insert(content.topic, content.partition)
-            client.command(insert, data=rows.body([row]), settings=rows.SETTINGS)
+            client.command(insert, data=table.body([row]), settings=rows.SETTINGS)
     finally:
         client.close()

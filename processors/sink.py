@@ -1,6 +1,7 @@
 """`fswire sink`: records of Kafka become rows of ClickHouse, each exactly one.
 
-In: `fswire.donutwork`, and the session records of `fswire.agents`. Out: the tables `events` and `sessions`.
+In: the topics of `processors.tables`. Out: its tables. Where a topic has records of two, two members of two
+groups read it.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from agent import log
 from agent.kafka import KafkaSettings
 from agent.log import Throughput
 from processors import plan as plans
-from processors import rows
+from processors import tables
 from processors.clickhouse import ClickHouseSettings
 from processors.plan import Mark
 from processors.rows import KafkaRecord, Table
@@ -68,10 +69,16 @@ class SinkSettings(BaseSettings):
 class Sink(ConsumerRebalanceListener):  # type: ignore[misc]
     """A member of the sink's group: a PartitionSink for each partition that it is given."""
 
-    def __init__(self, settings: SinkSettings, kafka: KafkaSettings, clickhouse: ClickHouseSettings) -> None:
-        self._settings = settings
+    def __init__(
+        self,
+        settings: SinkSettings,
+        kafka: KafkaSettings,
+        clickhouse: ClickHouseSettings,
+        suffix: str = "",
+    ) -> None:
+        self._settings = settings.model_copy(update={"group": settings.group + suffix})
         self._kafka = kafka
-        self._tables: dict[str, Table] = {kafka.topic(table.topic): table for table in rows.TABLES}
+        self._tables: dict[str, Table] = {kafka.topic(table.topic): table for table in tables.GROUPS[suffix]}
         self._consumer = AIOKafkaConsumer(
             **kafka.client(),
             group_id=settings.group,
@@ -246,11 +253,22 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]
 
 
 async def _run() -> None:
-    sink = Sink(SinkSettings(), KafkaSettings(), ClickHouseSettings())
+    settings = SinkSettings(), KafkaSettings(), ClickHouseSettings()
+    sinks = [Sink(*settings, suffix) for suffix in tables.GROUPS]
+
+    def stop() -> None:
+        for sink in sinks:
+            sink.stop()
+
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, sink.stop)
-    await sink.run()
+        loop.add_signal_handler(number, stop)
+    try:
+        async with asyncio.TaskGroup() as running:
+            for sink in sinks:
+                running.create_task(sink.run())
+    except ExceptionGroup as group:
+        raise group.exceptions[0] from group
 
 
 def main() -> int:

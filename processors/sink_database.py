@@ -49,7 +49,7 @@ class Database:
         """Insert the rows of these records as one block; a token that was used before inserts nothing."""
         client = await self._connected()
         settings = rows.SETTINGS | {"insert_deduplication_token": token}
-        data = await asyncio.to_thread(rows.body, records)
+        data = await asyncio.to_thread(table.body, records)
         try:
             await client.command(table.insert(topic, partition), data=data, settings=settings)
         except Error as error:

@@ -129,7 +129,7 @@ class PartitionSink:
         self._keep_only_after(plan.last)
         self._open_plan = None
         taken, src = self._taken(records)
-        planned = [record for record in taken if rows.unusable(record) is None]
+        planned = [record for record in taken if self._table.unusable(record) is None]
         self._log.info("settling an open plan", first=plan.first, last=plan.last, rows=len(planned))
         if planned:
             await self._insert(planned, plan, unsure=True)
@@ -159,7 +159,7 @@ class PartitionSink:
         taken, src = self._taken(records)
         usable = []
         for record in taken:
-            problem = rows.unusable(record)
+            problem = self._table.unusable(record)
             if problem is None:
                 usable.append(record)
             else:
@@ -199,7 +199,9 @@ class PartitionSink:
                 rest = list(records)
                 if unsure:
                     present = await outlets.database.present(self._table, self._topic, self._partition, plan)
-                    rest = plans.missing(records, present)
+                    # of none that is missing all are sent again, under the token that they were sent with: no
+                    # row is doubled, and the tables that are filled from this one miss nothing either
+                    rest = plans.missing(records, present) or rest
                 if rest:
                     of_rest = token if len(rest) == len(records) else f"{token}:{rest[0].offset}+{len(rest)}"
                     await outlets.database.insert(self._table, self._topic, self._partition, rest, of_rest)

@@ -35,14 +35,15 @@ def test_apply_twice_changes_nothing(store: StoreProcess, client: Any) -> None:
     """A second run finds everything applied, and records nothing new."""
     lines = schema.apply(SecretStr(store.place.url))
 
-    assert lines == ["0001_events: already applied", "0002_sessions: already applied"]
-    assert client.command("SELECT count() FROM schema_migrations") == 2
+    assert lines == [f"{migration}: already applied" for migration in schema.migrations()]
+    assert client.command("SELECT count() FROM schema_migrations") == len(lines)
 
 
 def test_every_table_and_column_is_commented(client: Any) -> None:
     """The schema is its own reference."""
     silent = client.query(
         "SELECT table, name FROM system.columns WHERE database = currentDatabase() AND comment = '' "
+        "AND table NOT IN (SELECT name FROM system.tables WHERE engine = 'MaterializedView') "
         "UNION ALL "
         "SELECT name, '' FROM system.tables WHERE database = currentDatabase() AND comment = ''"
     ).result_rows

@@ -25,7 +25,7 @@ from pydantic import SecretStr
 from agent.kafka import KafkaSettings
 from deploy import schema
 from processors import plan as plans
-from processors import rows, topics, topics_apply
+from processors import rows, tables, topics, topics_apply
 from processors.donutwork import Record
 from processors.plan import Mark, Plan
 from processors.sink import Sink, SinkSettings
@@ -66,6 +66,16 @@ class _Line:
         return self._query(
             "SELECT kafka_partition, kafka_offset FROM events WHERE kafka_topic = {topic:String} ORDER BY ALL"
         )
+
+    def rows(self) -> int:
+        """How many rows of events there are, of whatever test."""
+        ((rows,),) = self._query("SELECT count() FROM events")
+        return int(rows)
+
+    def counted(self) -> int:
+        """How many events the table has counted that is filled from that of events."""
+        ((events,),) = self._query("SELECT sum(events) FROM activity")
+        return int(events)
 
     def sessions(self) -> list[tuple[str]]:
         """Ids of the sessions."""
@@ -256,7 +266,8 @@ async def _part_of_a_plan(line: _Line, plan: Plan, present: list[int]) -> None:
 
     def insert(records: list[Any]) -> None:
         client = line.store.place.connect()
-        client.command(rows.EVENTS.insert(line.topic, 0), data=rows.body(records), settings=rows.SETTINGS)
+        insert, data = tables.EVENTS.insert(line.topic, 0), tables.EVENTS.body(records)
+        client.command(insert, data=data, settings=rows.SETTINGS)
         client.close()
 
     await _with_group(line, act)
@@ -277,6 +288,7 @@ def test_killed_sinks_leave_one_row_each(line: _Line, tmp_path: Path) -> None:
         status = process.wait(30)
 
     assert line.events() == [(0, number) for number in range(15_000)]
+    assert line.counted() == line.rows()
     assert status == 0
 
 

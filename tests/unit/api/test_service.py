@@ -13,6 +13,7 @@ from api.database import Refused
 from api.errors import Unavailable
 from api.serve import main, taken_address
 from api.settings import ApiSettings
+from api.sql_names import TABLES
 from api.sql_rows import NO_ROWS, row_filter
 
 RESULT = b'["a","b"]\n["UInt8","String"]\n[1,"x\\n"]\n[2,"\xff"]\n'
@@ -78,7 +79,7 @@ def test_bound_reader_sees_rows_of_its_projects(stage: Any) -> None:
     bound, none, admin, unbound, everything = stage.database.asked
     condition = "project_id IN ('a') OR match(project_id, '^(proj_.*)$')"
     assert condition in bound[0]
-    assert bound[2]["additional_table_filters"] == {"events": condition, "sessions": condition}
+    assert bound[2]["additional_table_filters"] == dict.fromkeys(TABLES, condition)
     assert NO_ROWS in none[0]
     assert "project_id IN ('a')" in admin[0]
     for sql, _, settings in (unbound, everything):

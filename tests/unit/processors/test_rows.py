@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import msgspec
 import pytest
 
-from processors import rows
+from processors import tables
 from processors.donutwork import Record
 
 
@@ -23,7 +23,7 @@ class _Record:
 
 def test_body_puts_offset_and_src_in_front() -> None:
     """The value is not parsed: its bytes follow those of the broker."""
-    body = rows.body([_Record(b'{"eventId":"a" }'), _Record(b'{"eventId":"b"}', offset=8)])
+    body = tables.EVENTS.body([_Record(b'{"eventId":"a" }'), _Record(b'{"eventId":"b"}', offset=8)])
 
     lines = body.split(b"\n")
     assert lines[0] == b'{"kafkaOffset":7,"src":"1.2.3","eventId":"a" }'
@@ -32,7 +32,7 @@ def test_body_puts_offset_and_src_in_front() -> None:
 
 def test_body_never_carries_a_src_that_is_none() -> None:
     """A header that is no position cannot smuggle text into a row."""
-    body = rows.body([_Record(b'{"eventId":"a"}', headers=[("src", b'","eventId":"x')])])
+    body = tables.EVENTS.body([_Record(b'{"eventId":"a"}', headers=[("src", b'","eventId":"x')])])
 
     assert json.loads(body) == {"kafkaOffset": 7, "src": "", "eventId": "a"}
 
@@ -40,12 +40,12 @@ def test_body_never_carries_a_src_that_is_none() -> None:
 @pytest.mark.parametrize("value", [None, b"", b"{}", b"[1]", b"text", b'{"a":1'])
 def test_unusable_names_what_is_no_object(value: bytes | None) -> None:
     """Only a JSON object with a field can have bytes put in front of it."""
-    assert rows.unusable(_Record(value)) is not None
+    assert tables.EVENTS.unusable(_Record(value)) is not None
 
 
 def test_events_take_every_field_of_a_record() -> None:
     """A field that the vocabulary gains must get a column or a place in `details`."""
-    known = {part.split(" ")[0] for part in rows.EVENTS.structure.split(", ")}
+    known = {part.split(" ")[0] for part in tables.EVENTS.structure.split(", ")}
 
     assert {item.encode_name for item in msgspec.structs.fields(Record)} <= known
 
@@ -61,9 +61,9 @@ def test_events_take_every_field_of_a_record() -> None:
 )
 def test_sessions_take_only_session_records(key: bytes | None, value: bytes | None, taken: bool) -> None:
     """Heartbeats and tombstones on the topic of agents are nothing to the sink."""
-    assert rows.SESSIONS.takes(_Record(value, key=key)) is taken
+    assert tables.SESSIONS.takes(_Record(value, key=key)) is taken
 
 
 def test_insert_quotes_the_topic() -> None:
     """A topic's name is text within the INSERT."""
-    assert r"'it\'s', 3 FROM input(" in rows.EVENTS.insert("it's", 3)
+    assert r"'it\'s', 3 FROM input(" in tables.EVENTS.insert("it's", 3)

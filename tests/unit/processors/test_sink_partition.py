@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from agent.log import Throughput
 from processors import plan as plans
-from processors import rows
+from processors import tables
 from processors.clickhouse import ClickHouseUnavailable
 from processors.plan import Mark, Plan
 from processors.rows import KafkaRecord, Table
@@ -105,7 +105,7 @@ async def _live(world: _World, max_rows: int) -> None:
     outlets = Outlets(cast(Database, world), _Impatient(), Throughput("test"), world.park)
     mark = plans.decode(world.metadata)
     sink = PartitionSink(
-        "t", 0, rows.EVENTS, world.offset, mark, world.commit, outlets, Limits(max_rows, 10**6, 0)
+        "t", 0, tables.EVENTS, world.offset, mark, world.commit, outlets, Limits(max_rows, 10**6, 0)
     )
     task = asyncio.create_task(sink.run())
     sink.offer([record for record in world.log if record.offset >= world.offset], len(world.log))

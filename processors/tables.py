@@ -1,0 +1,246 @@
+"""The tables that the sink fills: which topic, which fields become which columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from processors import topics
+from processors.rows import KafkaRecord, Table
+
+_LOW = "LowCardinality(String)"
+_TIME = "DateTime64(6, \\'UTC\\')"
+Fields = Sequence[tuple[str, str, str]]
+"""Column, field of the record, and type in the INSERT; a quote within a type is escaped."""
+
+_EVENT: Fields = (
+    ("project_id", "projectId", _LOW),
+    ("occurred", "timestampUtc", _TIME),
+    ("event_id", "eventId", "String"),
+    ("event", "event", _LOW),
+    ("path", "filename", "String"),
+    ("renamed_to", "renamedTo", "String"),
+    ("size", "filesize", "UInt64"),
+    ("filetype", "filetype", _LOW),
+    ("hash_status", "hashStatus", _LOW),
+    ("uid", "uid", "Nullable(Int64)"),
+    ("pid", "pid", "Nullable(Int64)"),
+    ("exe", "exe", _LOW),
+    ("owner_uid", "ownerUid", "Nullable(Int64)"),
+    ("owner_gid", "ownerGid", "Nullable(Int64)"),
+    ("mode", "mode", "Nullable(UInt16)"),
+    ("mtime_ns", "mtimeNs", "Nullable(Int64)"),
+    ("is_dir", "isDir", "Bool"),
+    ("moved", "moved", _LOW),
+    ("changed", "changed", f"Array({_LOW})"),
+    ("file_id", "fileId", "UInt64"),
+    ("host", "host", _LOW),
+    ("agent", "agent", _LOW),
+    ("epoch", "epoch", _LOW),
+    ("seq", "seq", "UInt64"),
+    ("source", "source", _LOW),
+    ("duplicate", "duplicate", "Bool"),
+    ("late", "late", "Bool"),
+    ("key_id", "keyId", _LOW),
+    ("sent", "sentAt", _TIME),
+    ("received", "receivedAt", _TIME),
+    ("kafka_offset", "kafkaOffset", "UInt64"),
+    ("src", "src", "String"),
+)
+_DIGESTS = (("sha256", "sha256"), ("previous_sha256", "previousSha256"))
+_DETAIL_TEXTS = ("filenameB64", "renamedToB64", "acl", "extra")
+_DETAIL_JSON = ("flags", "previous", "gap", "fields")
+_SESSION: Fields = (
+    ("event_id", "eventId", "String"),
+    ("project_id", "projectId", _LOW),
+    ("agent", "agent", _LOW),
+    ("host", "host", _LOW),
+    ("key_id", "keyId", _LOW),
+    ("received", "receivedAt", _TIME),
+    ("kafka_offset", "kafkaOffset", "UInt64"),
+)
+_AGENT: Fields = (
+    ("agent", "agent", _LOW),
+    ("project_id", "projectId", _LOW),
+    ("host", "host", _LOW),
+    ("epoch", "epoch", _LOW),
+    ("last_seq", "lastSeq", "UInt64"),
+    ("sent", "sentAt", _TIME),
+    ("received", "receivedAt", _TIME),
+    ("lag_ms", "lagMs", "Int64"),
+    ("backend", "backend", _LOW),
+    ("folded", "folded", "Bool"),
+    ("depth", "depth", "UInt64"),
+    ("journal_bytes", "journalBytes", "UInt64"),
+    ("directories", "directories", "UInt64"),
+    ("watched", "watched", "UInt64"),
+    ("polled", "polled", "UInt64"),
+    ("open_gaps", "openGaps", "UInt64"),
+    ("retired", "gone", "UInt8"),
+    ("kafka_offset", "kafkaOffset", "UInt64"),
+)
+_FILE: Fields = (
+    ("project_id", "projectId", _LOW),
+    ("path", "path", "String"),
+    ("is_dir", "isDir", "Bool"),
+    ("size", "size", "Nullable(UInt64)"),
+    ("filetype", "filetype", _LOW),
+    ("hash_status", "hashStatus", _LOW),
+    ("mode", "mode", "Nullable(UInt16)"),
+    ("owner_uid", "ownerUid", "Nullable(Int64)"),
+    ("owner_gid", "ownerGid", "Nullable(Int64)"),
+    ("mtime_ns", "mtimeNs", "Nullable(Int64)"),
+    ("birth_ns", "birthNs", "Nullable(Int64)"),
+    ("acl", "acl", "String"),
+    ("flags", "flags", "Array(String)"),
+    ("file_id", "fileId", "UInt64"),
+    ("host", "host", _LOW),
+    ("agent", "agent", _LOW),
+    ("event_id", "eventId", "String"),
+    ("occurred", "timestampUtc", _TIME),
+    ("received", "receivedAt", _TIME),
+    ("deleted", "gone", "UInt8"),
+    ("kafka_offset", "kafkaOffset", "UInt64"),
+)
+_RUN: Fields = (
+    ("run_id", "id", "String"),
+    ("workflow", "workflow", _LOW),
+    ("project_id", "projectId", _LOW),
+    ("event_id", "eventId", "String"),
+    ("state", "state", _LOW),
+    ("attempts", "attempts", "UInt32"),
+    ("again", "again", "UInt32"),
+    ("error", "error", "String"),
+    ("superseded_by", "supersededBy", "String"),
+    ("queued", "queuedAt", _TIME),
+    ("updated", "updatedAt", _TIME),
+    ("kafka_offset", "kafkaOffset", "UInt64"),
+)
+_LETTER: Fields = (
+    ("source_topic", "topic", _LOW),
+    ("source_partition", "partition", "UInt32"),
+    ("source_offset", "offset", "UInt64"),
+    ("reason", "reason", _LOW),
+    ("detail", "detail", "String"),
+    ("size", "size", "UInt64"),
+    ("truncated", "truncated", "Bool"),
+    ("received", "received", _TIME),
+    ("kafka_offset", "kafkaOffset", "UInt64"),
+)
+_SESSION_KEY = b"session/"
+
+
+def _is_session(record: KafkaRecord) -> bool:
+    return record.value is not None and (record.key or b"").startswith(_SESSION_KEY)
+
+
+def _is_heartbeat(record: KafkaRecord) -> bool:
+    return not (record.key or _SESSION_KEY).startswith(_SESSION_KEY)
+
+
+def _is_there(record: KafkaRecord) -> bool:
+    return record.value is not None
+
+
+def _retired(record: KafkaRecord) -> bytes | None:
+    """Return the row of an agent that was taken out: its record has a key alone."""
+    agent, slash, project = (record.key or b"").decode(errors="replace").rpartition("/")
+    return msgspec.json.encode({"agent": agent, "projectId": project, "gone": 1}) if slash else None
+
+
+def _deleted(record: KafkaRecord) -> bytes | None:
+    """Return the row of a path that is no more: its record has a key alone."""
+    project, nul, path = (record.key or b"").partition(b"\0")
+    if not nul:
+        return None
+    named = {"projectId": project.decode(errors="replace"), "path": path.decode(errors="replace")}
+    return msgspec.json.encode(named | {"gone": 1})
+
+
+def _details() -> str:
+    """The expression of a JSON object of those fields that are there and have no column."""
+    pieces = [f"if(empty({name}), '', concat('\"{name}\":', toJSONString({name})))" for name in _DETAIL_TEXTS]
+    pieces += [f"if(empty({name}), '', concat('\"{name}\":', {name}))" for name in _DETAIL_JSON]
+    pieces.append("if(isNull(birthNs), '', concat('\"birthNs\":', toString(assumeNotNull(birthNs))))")
+    given = f"arrayFilter(piece -> notEmpty(piece), [{', '.join(pieces)}])"
+    return f"concat('{{', arrayStringConcat({given}, ','), '}}')"
+
+
+def _structure(fields: Fields, *more: tuple[str, str]) -> str:
+    return ", ".join(f"{name} {kind}" for name, kind in (*((field[1:]) for field in fields), *more))
+
+
+def _columns(fields: Fields, *more: str) -> tuple[str, ...]:
+    return (*(column for column, _, _ in fields), *more)
+
+
+def _names(fields: Fields, *more: str) -> tuple[str, ...]:
+    return (*(name for _, name, _ in fields), *more)
+
+
+_UNPARSED = [(name, "String") for name in (*_DETAIL_TEXTS, *_DETAIL_JSON)]
+EVENTS = Table(
+    "events",
+    topics.DONUTWORK,
+    _columns(_EVENT, *(column for column, _ in _DIGESTS), "details"),
+    _names(_EVENT, *(f"unhex({name})" for _, name in _DIGESTS), _details()),
+    _structure(
+        _EVENT, *((name, "String") for _, name in _DIGESTS), *_UNPARSED, ("birthNs", "Nullable(Int64)")
+    ),
+    needs=("eventId", "projectId"),
+)
+SESSIONS = Table(
+    "sessions",
+    topics.AGENTS,
+    _columns(_SESSION),
+    _names(_SESSION),
+    _structure(_SESSION),
+    needs=("eventId", "projectId"),
+    takes=_is_session,
+    ordered_by_src=False,
+)
+AGENTS = Table(
+    "agents",
+    topics.AGENTS,
+    _columns(_AGENT),
+    _names(_AGENT),
+    _structure(_AGENT),
+    needs=("agent", "projectId"),
+    takes=_is_heartbeat,
+    ordered_by_src=False,
+    tombstone=_retired,
+)
+FILES = Table(
+    "files",
+    topics.FILES,
+    _columns(_FILE, "sha256"),
+    _names(_FILE, "unhex(sha256)"),
+    _structure(_FILE, ("sha256", "String")),
+    needs=("projectId",),
+    ordered_by_src=False,
+    tombstone=_deleted,
+)
+RUNS = Table(
+    "runs",
+    topics.RUNS,
+    _columns(_RUN, "path"),
+    _names(_RUN, "JSONExtractString(event, 'filename')"),
+    _structure(_RUN, ("event", "String")),
+    needs=("id", "projectId"),
+    takes=_is_there,
+    ordered_by_src=False,
+)
+DEAD_LETTERS = Table(
+    "dead_letters",
+    topics.DEAD_LETTERS,
+    _columns(_LETTER, "project_id", "value"),
+    _names(_LETTER, "tryBase64Decode(key_b64)", "tryBase64Decode(value_b64)"),
+    _structure(_LETTER, ("key_b64", "String"), ("value_b64", "String")),
+    needs=("topic",),
+    takes=_is_there,
+    ordered_by_src=False,
+)
+GROUPS = {"": (EVENTS, SESSIONS, FILES, RUNS, DEAD_LETTERS), "-agents": (AGENTS,)}
+"""Tables by the consumer group that fills them, as a suffix: one table of a topic in each."""
+TABLES = tuple(table for group in GROUPS.values() for table in group)

@@ -1,0 +1,179 @@
+"""The tables beside `events`: what the running system writes into them, as an analyst reads it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import time
+from pathlib import Path
+
+import pytest
+from aiokafka import AIOKafkaProducer
+
+from agent.event import Batch, Event, Gap, encode
+from agent.kafka import KafkaSettings, partition_of
+from tests.integration.running import Stack
+
+pytestmark = pytest.mark.stack
+A, B = "a" * 64, "b" * 64
+
+
+@pytest.fixture
+def project(stack: Stack) -> str:
+    name = f"tables-{secrets.token_hex(4)}"
+    stack.command("project", "create", name)
+    return name
+
+
+def put(stack: Stack, project: str, **fields: object) -> object:
+    path = f"/2026-02-01/directory-monitor/{project}.json"
+    status, answer = stack.send("PUT", path, {"projectId": project, "filesize": 3} | fields, stack.admin_key)
+    assert status == 200
+    return answer
+
+
+async def publish(kafka: KafkaSettings, *batches: Batch) -> None:
+    producer = AIOKafkaProducer(**kafka.producer())
+    await producer.start()
+    try:
+        partitions = len(await producer.partitions_for(kafka.topic("raw")))
+        for each in batches:
+            partition = partition_of(each.project, partitions)
+            await producer.send_and_wait(kafka.topic("raw"), encode(each), each.project.encode(), partition)
+    finally:
+        await producer.stop()
+
+
+def batch(project: str, *events: Event) -> Batch:
+    return Batch(
+        v=1,
+        project=project,
+        host="h",
+        sent_ns=time.time_ns(),
+        agent="agt_1",
+        epoch="e1",
+        first_seq=1,
+        events=list(events),
+    )
+
+
+def rows(stack: Stack, query: str) -> list[list[str]]:
+    return [line.split("\t") for line in stack.query(query).splitlines()]
+
+
+def test_files_are_the_tree_as_it_is_now(stack: Stack, project: str) -> None:
+    """One row for each path that is there, whatever happened to it before."""
+    for fields in (
+        {"filename": "a", "event": "created", "sha256": A},
+        {"filename": "a", "event": "modified", "sha256": B},
+        {"filename": "b", "event": "created", "sha256": A},
+        {"filename": "b", "event": "deleted"},
+        {"filename": "c", "event": "created", "sha256": A},
+        {"filename": "c", "event": "renamed", "renamedTo": "d"},
+    ):
+        put(stack, project, **fields)
+
+    tree = f"SELECT path, lower(hex(sha256)) FROM files FINAL WHERE project_id = '{project}' ORDER BY path"
+    stack.await_rows(f"SELECT count() FROM files FINAL WHERE project_id = '{project}' AND path = 'd'", 1)
+
+    assert rows(stack, tree) == [["a", B], ["d", A]]
+
+
+def test_runs_show_their_newest_state(stack: Stack, project: str, tmp_path: Path) -> None:
+    """One row for each run, with the path that triggered it and what went wrong."""
+    file = tmp_path / "flow.toml"
+    file.write_text(
+        f'[[workflow]]\nname = "{project}"\nproject = "{project}"\n'
+        f'trigger = "DirectoryMonitor.{project}.notify"\n[workflow.action.topic]\ntopic = "fswire.raw"\n'
+    )
+    stack.command("workflow", "apply", str(file))
+
+    put(stack, project, filename="a", event="created")
+
+    ended = f"SELECT count() FROM runs FINAL WHERE project_id = '{project}' AND state = 'failed'"
+    stack.await_rows(ended, 1)
+    stack.command("workflow", "delete", project)
+    shown = f"SELECT workflow, path, attempts, error FROM runs FINAL WHERE project_id = '{project}'"
+    assert rows(stack, shown) == [[project, "a", "1", "topic fswire.raw is one of fswire\\'s own"]]
+
+
+def test_agents_show_their_last_sign_of_life(stack: Stack) -> None:
+    """One row for each agent and project that sends heartbeats."""
+    stack.await_rows("SELECT count() > 0 FROM agents FINAL WHERE directories > 0", 1)
+
+    ((backend, watched),) = rows(
+        stack, "SELECT backend, watched >= directories FROM agents FINAL WHERE directories > 0 LIMIT 1"
+    )
+    assert (backend, watched) == ("inotify", "1")
+
+
+def test_dead_letters_are_rows(stack: Stack) -> None:
+    """With the bytes that could not be taken."""
+    unknown = f"unknown-{secrets.token_hex(4)}"
+
+    asyncio.run(publish(stack.kafka, batch(unknown, Event("create", "a", time.time_ns()))))
+
+    stack.await_rows(f"SELECT count() FROM dead_letters WHERE project_id = '{unknown}'", 1)
+    ((reason, value),) = rows(
+        stack, f"SELECT reason, base64Encode(value) FROM dead_letters WHERE project_id = '{unknown}'"
+    )
+    assert reason == "unknown_project"
+    assert len(value) > 100
+
+
+def test_gap_is_one_row_from_its_opening_to_its_end(stack: Stack, project: str) -> None:
+    """Open gaps have no end yet."""
+    now = time.time_ns()
+    one, other = Gap("gap_1", "overflow", since_ns=now), Gap("gap_2", "journal_full", since_ns=now)
+    events = [Event("gap", "d", now, gap=one), Event("gap", "", now, gap=other)]
+    events.append(Event("gap_closed", "d", now + 1, gap=one))
+
+    asyncio.run(publish(stack.kafka, batch(project, *events)))
+
+    stack.await_rows(f"SELECT count() FROM events WHERE project_id = '{project}'", 3)
+    found = rows(
+        stack,
+        "SELECT gap_id, path, reason, isNull(closed), isNull(since) FROM gaps FINAL "
+        f"WHERE project_id = '{project}' ORDER BY gap_id",
+    )
+    assert found == [["gap_1", "d", "overflow", "0", "0"], ["gap_2", "", "journal_full", "1", "0"]]
+
+
+def test_activity_and_latency_add_up(stack: Stack, project: str) -> None:
+    """Whatever is in `events` is counted once, by minute and by event."""
+    for number in range(5):
+        put(stack, project, filename=f"f{number % 3}", event="modified", sha256=A)
+    stack.await_rows(f"SELECT count() FROM events WHERE project_id = '{project}'", 5)
+
+    where = f"WHERE project_id = '{project}'"
+    active = rows(
+        stack, f"SELECT event, sum(events), sum(duplicates), sum(bytes) FROM activity {where} GROUP BY 1"
+    )
+    late = rows(
+        stack,
+        "SELECT sum(events), quantilesTDigestMerge(0.5, 0.95, 0.99)(seconds)[1] < 60, max(longest_s) > 0 "
+        f"FROM latency {where}",
+    )
+
+    assert active == [["modified", "5", "2", "15"]]
+    assert late == [["5", "1", "1"]]
+
+
+def test_sql_reads_all_tables_of_the_readers_projects_alone(stack: Stack, project: str) -> None:
+    """Over the api, states are the newest without a word in the query; other projects' rows are not there."""
+    for sha256 in (A, B):
+        put(stack, project, filename="a", event="modified", sha256=sha256)
+    stack.await_rows(f"SELECT count() FROM activity WHERE project_id = '{project}'", 1)
+    stack.await_rows(f"SELECT count() FROM files FINAL WHERE project_id = '{project}'", 1)
+    made = stack.command("key", "create", "--project", project, "--scope", "sql:read")
+    key = made.stdout.strip()
+
+    def ask(query: str) -> object:
+        status, answer = stack.send("POST", "/v1/sql", {"query": query}, key)
+        assert status == 200, answer
+        return json.loads(json.dumps(answer))["rows"]
+
+    assert ask("SELECT path, lower(hex(sha256)) FROM files") == [["a", B]]
+    for table in ("activity", "agents", "dead_letters", "events", "gaps", "latency", "runs", "sessions"):
+        assert ask(f"SELECT count() FROM {table} WHERE project_id != '{project}'") in ([[0]], [["0"]])
