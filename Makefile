@@ -11,13 +11,14 @@ BIN := .venv/bin
 INPUTS := pyproject.toml constraints.txt
 PACKAGES := agent processors api deploy
 
-.PHONY: help up test check bench clean
+.PHONY: help up test check bench chaos clean
 
 help:
 	@echo 'make up DIR=… [ARGS=…]  the whole system on this machine, watching DIR (ARGS: fswire up --help)'
 	@echo 'make test [ARGS=…]      unit tests, then integration tests on real servers (ARGS go to pytest)'
 	@echo 'make check              format, lint, types, import directions'
 	@echo 'make bench              every benchmark, a table each'
+	@echo 'make chaos [ARGS=…]     500,000 events through processes that are killed at random (ARGS: --seed, --events)'
 	@echo 'make clean              remove .venv and what the tools left'
 
 # DIR may hold spaces: the shell gets it through the environment.
@@ -36,6 +37,9 @@ check: .venv/test.stamp
 
 bench: .venv/test.stamp
 	$(BIN)/python -m tests.benchmarks $(ARGS)
+
+chaos: .venv/test.stamp
+	$(BIN)/python -m tests.chaos $(ARGS)
 
 clean:
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

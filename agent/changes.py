@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from agent.baseline import Known
 from agent.event import Changed, Former
-from agent.files import State
+from agent.files import State, flag_names
 
 Difference = tuple[list[Changed], Former]
 
@@ -28,16 +28,17 @@ def of_content(known: Known, state: State, sha256: bytes | None) -> Difference:
     if old.mtime_ns != state.mtime_ns:
         changed.append("mtime")
         former.mtime_ns = old.mtime_ns
-    if old.birth_ns and state.birth_ns and old.birth_ns != state.birth_ns:
+    if old.birth_ns > 0 and state.birth_ns > 0 and old.birth_ns != state.birth_ns:
         changed.append("btime")
         former.birth_ns = old.birth_ns
     return changed, former
 
 
 def of_attributes(old: State | None, state: State, *, times: bool) -> Difference:
-    """Return which of mode, uid, gid and, with `times`, mtime and atime differ, and their old values.
+    """Return which of mode, uid, gid, acl, flags, streams and, with `times`, mtime and atime differ.
 
-    Reading a file moves its atime too, so atime explains a change only where nothing else does.
+    With their old values, `""` and `[]` where there was none. Reading a file moves its atime too, so atime
+    explains a change only where nothing else does.
     """
     changed: list[Changed] = []
     former = Former()
@@ -52,9 +53,26 @@ def of_attributes(old: State | None, state: State, *, times: bool) -> Difference
     if old.gid != state.gid:
         changed.append("gid")
         former.gid = old.gid
+    _add_extended(old, state, changed, former)
     if times and not (changed and old.mtime_ns == state.mtime_ns):
         _add_times(old, state, changed, former)
     return changed, former
+
+
+def _add_extended(old: State, state: State, changed: list[Changed], former: Former) -> None:
+    """Compare what both know."""
+    if old.flags is not None and state.flags is not None and old.flags != state.flags:
+        changed.append("flags")
+        former.flags = flag_names(old.flags)
+    before, after = old.extended, state.extended
+    if before is None or after is None or before is after:
+        return
+    if before.acl != after.acl:
+        changed.append("acl")
+        former.acl = before.acl
+    if before.streams != after.streams:
+        changed.append("streams")
+        former.streams = list(before.streams)
 
 
 def _add_times(old: State, state: State, changed: list[Changed], former: Former) -> None:

@@ -47,7 +47,7 @@ Mode = Annotated[int, msgspec.Meta(ge=0, le=2**16 - 1)]
 
 
 class Stream(msgspec.Struct, omit_defaults=True, frozen=True):
-    """A `user.*` extended attribute of a file; `name` is without the prefix."""
+    r"""A `user.*` extended attribute; `name`: without the prefix, with `\xff` for a byte that is no UTF-8."""
 
     name: str
     size: Count
@@ -55,7 +55,7 @@ class Stream(msgspec.Struct, omit_defaults=True, frozen=True):
 
 
 class Former(msgspec.Struct, omit_defaults=True):
-    """Values that a file had before a change; only those that differ are set."""
+    """Values that a file had before a change; only those that differ are set, `""` and `[]`: it had none."""
 
     size: Count | None = None
     mtime_ns: Nanoseconds | None = None
@@ -136,12 +136,17 @@ class Event(msgspec.Struct, omit_defaults=True):
     uid: Count | None = None
     gid: Count | None = None
     acl: str | None = None
+    """POSIX ACL as getfacl(1) has it, numeric: `user:1000:r--,…`; of a directory also `default:…`."""
     flags: list[str] | None = None
+    """Of `immutable append nodump compressed encrypted verity dax hidden` those that are set."""
     streams: list[Stream] | None = None
+    """By name. Like `acl` and `flags` left out where there is none."""
     file_id: str | None = None
     """Decimal 64-bit id, stable for the life of the file."""
     spine: list[str] | None = None
     """Ids from the virtual root `2` down to this file."""
+    former_spine: list[str] | None = None
+    """Of a rename from one directory to another: the same of its old place."""
     sha256: str | None = None
     previous_sha256: str | None = None
     hash_status: HashStatus | None = None
@@ -203,8 +208,9 @@ class Batch(msgspec.Struct, omit_defaults=True):
 
 def event_id(agent: str, project: str, epoch: str, seq: int) -> str:
     """Return the id of an agent's event: the same however often its batch is delivered. 36 characters."""
-    name = f"{agent}\0{project}\0{epoch}\0{seq}".encode()
-    return "evt_" + hashlib.blake2b(name, digest_size=16).hexdigest()
+    numbering = f"{agent}\0{project}\0{epoch}".encode()
+    # The number stands in it as it is: neighbours differ in a digit or two, which a database packs well.
+    return f"evt_{hashlib.blake2b(numbering, digest_size=10).hexdigest()}{seq:012x}"
 
 
 encode = msgspec.json.Encoder().encode

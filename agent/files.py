@@ -1,4 +1,4 @@
-"""What is at a path right now: one system call that never follows a symbolic link.
+"""What is at a path right now: calls that never follow a symbolic link.
 
 Paths are bytes, as the kernel has them. On Linux `statx(2)` is asked, because `stat` does not tell the
 birth time.
@@ -7,6 +7,7 @@ birth time.
 from __future__ import annotations
 
 import ctypes
+import errno
 import functools
 import mimetypes
 import os
@@ -15,6 +16,9 @@ import struct
 import sys
 from collections.abc import Callable
 from typing import NamedTuple
+
+from agent.extended import Extended
+from agent.reach import Reached
 
 
 class State(NamedTuple):
@@ -27,12 +31,17 @@ class State(NamedTuple):
     atime_ns: int
     ctime_ns: int
     birth_ns: int
+    """Below 0 it is none, but tells files apart all the same: see `agent.lives`."""
     uid: int
     gid: int
     device: int
     inode: int
     """Signed: inodes from 2^63 upwards are negative, so that the number fits SQLite's integers."""
     links: int = 1
+    flags: int | None = 0
+    """Bits of `_FLAGS`; None: not known, in the row of an older journal."""
+    extended: Extended | None = None
+    """ACL and `user.*` attributes; None: they were not read."""
 
     @property
     def is_dir(self) -> bool:
@@ -43,6 +52,11 @@ class State(NamedTuple):
     def is_regular(self) -> bool:
         """Tell whether this is a regular file: nothing else has content that can be hashed."""
         return self.mode & 0o170000 == stat.S_IFREG
+
+    @property
+    def is_link(self) -> bool:
+        """Tell whether this is a symbolic link: it has neither an ACL nor `user.*` attributes (xattr(7))."""
+        return self.mode & 0o170000 == stat.S_IFLNK
 
     @property
     def identity(self) -> tuple[int, int, int]:
@@ -58,6 +72,31 @@ class State(NamedTuple):
             and self.identity == other.identity
         )
 
+    def same(self, other: State) -> bool:
+        """Tell whether nothing differs that is reported, but for the time of reading and what is extended."""
+        return (
+            self[:3] == other[:3]
+            and self[4:10] == other[4:10]  # not atime_ns, nor links
+            and self.flags == other.flags
+        )
+
+    def adopting(self, other: State) -> State:
+        """Return the same with what chmod, chown, chattr and setfattr changed on another look at the file."""
+        mine, others = self[:1] + self[6:8], other[:1] + other[6:8]
+        if mine == others and self.flags == other.flags and other.extended in (None, self.extended):
+            return self
+        return self._replace(
+            mode=other.mode,
+            uid=other.uid,
+            gid=other.gid,
+            flags=other.flags,
+            extended=other.extended or self.extended,
+        )
+
+    def having(self, extended: Extended | None) -> State:
+        """Return the same with an ACL and attributes; a fifth of the time that `_replace` takes."""
+        return State._make((*self[:-1], extended))
+
 
 def look(path: bytes) -> State | None:
     """Return the state of what is at `path`, None if nothing is there; OSError where it cannot be told."""
@@ -65,6 +104,30 @@ def look(path: bytes) -> State | None:
         return _look(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+    return _look_far(path)
+
+
+def names(directory: bytes) -> list[bytes]:
+    """Return what is in a directory, in order; a link that has taken its place is not followed.
+
+    It is opened once, and closed once, for those who are told of that. OSError: those of open(2).
+    """
+    if os.listdir not in os.supports_fd:
+        return sorted(os.listdir(directory))  # noqa: PTH208 - paths are bytes
+    with Reached(directory) as near:
+        descriptor = os.open(near, _LISTING)
+    try:
+        return sorted(map(os.fsencode, os.listdir(descriptor)))  # noqa: PTH208
+    finally:
+        os.close(descriptor)
+
+
+def flag_names(flags: int) -> list[str]:
+    """Return what flags are called, as chattr(1) and statx(2) do."""
+    return [name for bit, name in _FLAGS.items() if flags & bit]
 
 
 def filetype(name: bytes, mode: int) -> str | None:
@@ -99,6 +162,42 @@ def _signed(inode: int) -> int:
     return inode - 2 * _SIGN if inode >= _SIGN else inode
 
 
+def _look_far(path: bytes) -> State | None:
+    try:
+        with Reached(path) as near:
+            return _look(near)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+_LISTING = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_DIRECTORY", "O_NOFOLLOW", "O_CLOEXEC"))
+
+_FLAGS = {
+    0x4: "compressed",
+    0x10: "immutable",
+    0x20: "append",
+    0x40: "nodump",
+    0x800: "encrypted",
+    0x8000: "hidden",
+    0x10_0000: "verity",
+    0x20_0000: "dax",
+}
+"""As statx(2) has them; `hidden` is what macOS has beyond those."""
+_SHOWN = sum(_FLAGS)
+_OF_BSD = {
+    stat.UF_NODUMP: 0x40,
+    stat.UF_IMMUTABLE | stat.SF_IMMUTABLE: 0x10,
+    stat.UF_APPEND | stat.SF_APPEND: 0x20,
+    stat.UF_COMPRESSED: 0x4,
+    stat.UF_HIDDEN: 0x8000,
+}
+"""chflags(2)."""
+
+
+def _of_bsd(flags: int) -> int:
+    return sum(bit for theirs, bit in _OF_BSD.items() if flags & theirs)
+
+
 def _lstat(path: bytes) -> State:
     found = os.lstat(path)
     return State(
@@ -113,6 +212,7 @@ def _lstat(path: bytes) -> State:
         found.st_dev,
         _signed(found.st_ino),
         found.st_nlink,
+        _of_bsd(getattr(found, "st_flags", 0)),
     )
 
 
@@ -152,6 +252,7 @@ def _statx() -> Callable[[bytes], State] | None:
             os.makedev(values[21], values[22]),
             _signed(values[7]),
             values[3],
+            values[2] & _SHOWN,
         )
 
     try:

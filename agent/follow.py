@@ -8,13 +8,13 @@ again later.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 
 from agent.baseline import Known
 from agent.edits import Edits
 from agent.event import Kind
 from agent.files import State
+from agent.looks import Looks
 from agent.own import OwnAccess
 from agent.pairing import Move, Pairing
 from agent.records import (
@@ -35,14 +35,20 @@ from agent.settling import Settling
 from agent.unseen import Unseen
 from agent.view import View
 from agent.watches import Directory
+from agent.who import Who, Writers
 
 _PASSED_ON: dict[int, Kind] = {ACCESS: "access", OPEN: "open", CLOSE_NOWRITE: "closeNoWrite"}
+
+
+def _nowhere(_source: Place) -> Place | None:
+    """Say that what left has not been found anywhere."""
+    return None
 
 
 class Follower:
     """Applies records and moves to a view; `behind` tells whether more records are waiting.
 
-    `contested`: see `agent.scan.Scanner`.
+    `contested`: see `agent.scan.Scanner`; `arrived`: where a scan has found what was moved away.
     """
 
     def __init__(
@@ -57,6 +63,10 @@ class Follower:
         clock: Callable[[], float],
         contested: Callable[[Place], int],
         behind: Callable[[], bool],
+        who: Who,
+        arrived: Callable[[Place], Place | None] = _nowhere,
+        moving: Callable[[], bool] = lambda: True,
+        happened: Callable[[], int] = lambda: 0,
     ) -> None:
         self._view = view
         self._edits = edits
@@ -67,40 +77,51 @@ class Follower:
         self._clock = clock
         self._contested = contested
         self._behind = behind
+        self._arrived = arrived
+        self._who = who
+        self._writers = Writers()
+        self._moving = moving
+        self._looks = Looks(view, happened)
 
     def apply(self, record: Record) -> None:
         """Report what a record about a name in a watched directory says."""
         directory = self._view.watches.of(record.wd)
-        if directory is None or self._scanner.is_excluded((directory, record.name)):
+        if directory is None or self._is_excluded(directory, record):
             return
         place, mask = (directory, record.name), record.mask
+        self._looks.follow(record)
         if mask & MODIFY:
+            if place in self._view.hashes.waits:
+                self._edits.give_up(place, "unstable")
             self._settling.note(place, self._clock())
+            self._writers.note(place, self._who.of(record))
+        if mask & CLOSE_WRITE:
+            self._close_write(place, record)
         elif mask & CREATE:
             self._create(place, record)
-        elif mask & CLOSE_WRITE:
-            self._close_write(place, record)
         elif mask & DELETE:
             self._delete(place, record)
         elif mask & ATTRIB:
             self._attributes(place, record)
-        else:
+        elif mask != MODIFY:
             self._pass_on(place, record)
 
     def attributes_of_root(self, record: Record) -> None:
         """Report a change of attributes of the root, which only its own watch tells of."""
+        self._looks.forget()
         place = (self._view.watches.root, b"")
         known, state = self._view.known(place), self._look(place)
         if known is not None and state is not None:
-            self._edits.attributes(place, known, state, When(record.time_ns), writing=False)
+            self._edits.attributes(place, known, state, self._when(record), writing=False)
 
     def move(self, move: Move, queue: Pairing) -> None:
         """Report a rename; what follows in the queue may be the other half of an exchange."""
+        self._looks.forget()
         source = self._end(move.source)
-        target = self._end(move.target)
+        target = self._end(move.target) or (self._arrived(source) if source else None)
         record = move.source or move.target
         assert record is not None
-        when, is_dir = When(record.time_ns), bool(record.mask & ISDIR)
+        when, is_dir = self._when(record), bool(record.mask & ISDIR)
         if source and target:
             if self._is_exchange(source, target, queue.peek()):
                 queue.drop()
@@ -123,6 +144,7 @@ class Follower:
 
     def settle(self, *, everything: bool = False) -> None:
         """Report files that are still being written to and whose window is over."""
+        self._looks.forget()
         due = self._settling.due(self._clock())
         if everything:
             due += [(place, False) for place in self._settling.all()]
@@ -130,9 +152,12 @@ class Follower:
             known = None if place[0].gone else self._view.known(place)
             if known is not None and not known.is_dir:
                 self._still_open(place, known, settled=settled)
+        if self._settling.deadline() is None:
+            self._writers.clear()
 
     def look_again(self) -> None:
         """Look at paths that had been out of sight; called when no record is waiting."""
+        self._looks.forget()
         for place, overdue in self._unseen.places(self._clock()):
             state = self._look(place)
             if state is not None or overdue or self._view.known(place) is None:
@@ -144,16 +169,19 @@ class Follower:
         if child is None or child.wd is not None or child.refused:
             self._unseen.discard(place)
         elif overdue:  # a directory that is mounted twice is watched under its first name only
-            child.refused = True
+            self._scanner.unwatched.refuse(child, None)
             self._unseen.discard(place)
 
-    def _create(self, place: Place, record: Record) -> None:
+    def _create(self, place: Place, record: Record, kind: Kind = "create") -> None:
         if self._view.known(place) is not None:
             return  # a scan has reported it
         is_dir = bool(record.mask & ISDIR)
         state = self._see_new(place, is_dir=is_dir)
         linked = state is not None and state.links > 1
-        child = self._view.appear(place, state, When(record.time_ns), is_dir=is_dir, hashed=linked)
+        when = self._when(record)
+        child = self._view.appear(place, state, when, is_dir=is_dir, hashed=linked, kind=kind)
+        if state is not None and state.is_regular and not linked:
+            self._settling.made(place, self._clock())
         self._seen(place, state)
         if child is not None and state is not None:
             self._scanner.compare(child, "rescan")
@@ -163,16 +191,20 @@ class Follower:
         if known is None:
             return
         written = self._settling.close(place)
+        self._writers.take(place)
         state = self._see(place, known)
         self._seen(place, state)
-        self._edits.content(place, known, state, When(record.time_ns), kind="closeWrite", written=written)
+        if not self._edits.content(
+            place, known, state, self._when(record), kind="closeWrite", written=written
+        ):
+            self._unseen.add(place, self._clock())
 
     def _delete(self, place: Place, record: Record) -> None:
         self._settling.close(place)
         self._unseen.discard(place)
         known = self._view.known(place)
         if known is not None:  # otherwise a scan has reported it
-            self._view.vanish(place, known, When(record.time_ns))
+            self._view.vanish(place, known, self._when(record))
 
     def _attributes(self, place: Place, record: Record) -> None:
         known = self._known(place, record)
@@ -180,22 +212,28 @@ class Follower:
             return
         state = self._see(place, known)
         self._seen(place, state)
-        writing = place in self._settling
-        self._edits.attributes(place, known, state, When(record.time_ns), writing=writing)
+        writing = place in self._settling or self._view.hashes.undecided(place)
+        self._edits.attributes(place, known, state, self._when(record), writing=writing)
         child = place[0].children.get(place[1])
-        if child is not None and child.refused and child.wd is None:
-            child.refused = False
-            self._scanner.compare(child, "rescan")
+        if child is not None and child.refused:
+            self._scanner.compare(child, "rescan", deep=False)
 
     def _pass_on(self, place: Place, record: Record) -> None:
         for mask, kind in _PASSED_ON.items():
-            if record.mask & mask and not self._own.was(place, record):
+            if record.mask & mask and not self._was_own(place, record):
                 known = self._view.known(place)
                 is_dir = bool(record.mask & ISDIR)
                 state = known.state if known else None
                 self._view.report.send(
-                    self._view.report.event(kind, place, When(record.time_ns), state, is_dir=is_dir)
+                    self._view.report.event(kind, place, self._when(record), state, is_dir=is_dir)
                 )
+
+    def _was_own(self, place: Place, record: Record) -> bool:
+        noted, told = self._own.was(place, record), self._who.is_own(record)
+        return noted if told is None else told
+
+    def _when(self, record: Record) -> When:
+        return When(record.time_ns, "kernel", self._who.of(record))
 
     def _within(self, source: Place, target: Place, when: When, *, is_dir: bool) -> None:
         known = self._view.known(source)
@@ -256,22 +294,29 @@ class Follower:
     def _still_open(self, place: Place, known: Known, *, settled: bool) -> None:
         state = self._see(place, known)
         self._seen(place, state)
+        when = found("kernel", self._writers.take(place))
         if settled:
-            self._edits.content(place, known, state, found("kernel"), kind="modify", written=True)
+            if not self._edits.content(place, known, state, when, kind="modify", written=True):
+                self._unseen.add(place, self._clock())
         elif state is not None:
-            self._edits.still_written(place, known, state, found("kernel"))
+            self._edits.still_written(place, known, state, when)
 
     def _end(self, record: Record | None) -> Place | None:
         directory = self._view.watches.of(record.wd) if record else None
-        if record is None or directory is None or self._scanner.is_excluded((directory, record.name)):
+        if record is None or directory is None or self._is_excluded(directory, record):
             return None
         return directory, record.name
+
+    def _is_excluded(self, directory: Directory, record: Record) -> bool:
+        return self._scanner.is_excluded((directory, record.name), is_dir=bool(record.mask & ISDIR))
 
     def _known(self, place: Place, record: Record) -> Known | None:
         """Return what is known of a name; one that slipped through is reported now, if it is there."""
         known = self._view.known(place)
         if known is None and self._look(place) is not None:
-            self._create(place, record._replace(mask=CREATE | record.mask & ISDIR))
+            is_dir = bool(record.mask & ISDIR)
+            kind = self._scanner.kind_of_new(place, is_dir=is_dir)
+            self._create(place, record._replace(mask=CREATE | record.mask & ISDIR), kind)
             known = self._view.known(place)
         return known
 
@@ -287,7 +332,7 @@ class Follower:
         state = self._look(place)
         if state is None or state.is_dir != is_dir or self._contested(place):
             return None
-        return state if not self._behind() or self._in_place(place[0]) else None
+        return state if not self._behind() or not self._moving() or self._in_place(place[0]) else None
 
     def _in_place(self, directory: Directory) -> bool:
         state = self._look((directory, b""))
@@ -299,9 +344,7 @@ class Follower:
 
     def _look(self, place: Place) -> State | None:
         """Look at a place; one that cannot be looked at is as good as out of sight."""
-        with contextlib.suppress(OSError):
-            return self._view.look(place)
-        return None
+        return self._looks.look(place)
 
     def _seen(self, place: Place, state: State | None) -> None:
         if state is None:

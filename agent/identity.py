@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import secrets
 import socket
@@ -33,6 +34,7 @@ def machine_id() -> str:
     return socket.gethostname()
 
 
+@functools.lru_cache(maxsize=4096)
 def file_id(agent: str, identity: tuple[int, int, int]) -> str:
     """Return the decimal 64-bit id of a file that `agent` sees; `identity`: device, inode, birth time."""
     return _decimal(f"{agent}\0{identity[0]}\0{identity[1]}\0{identity[2]}")

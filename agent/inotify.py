@@ -8,7 +8,6 @@ bounded too; beyond that the kernel's queue fills up, and its overflow is announ
 from __future__ import annotations
 
 import array
-import contextlib
 import ctypes
 import fcntl
 import os
@@ -18,11 +17,15 @@ import threading
 import time
 from collections import deque
 
+from agent.reach import Reached
 from agent.records import CHANGES, DONT_FOLLOW, EXCL_UNLINK, MASK_CREATE, ONLYDIR, Chunk
 
 _HOW = ONLYDIR | DONT_FOLLOW | EXCL_UNLINK | MASK_CREATE
 """MASK_CREATE: a directory that is watched already is refused (EEXIST), not taken from its first name."""
-_READ_BYTES = 256 * 1024
+_READ_BYTES = 64 * 1024
+"""Past 128 KiB glibc maps the buffer anew for every read (mallopt(3), M_MMAP_THRESHOLD)."""
+_LARGEST_BYTES = 16 + 256
+"""Of one record: a read that leaves so much room has emptied the queue."""
 _UNREAD_BYTES = 16 * 1024 * 1024
 
 
@@ -40,12 +43,15 @@ class Inotify:
         self._lock = threading.Lock()
         self._chunks: deque[Chunk] = deque()
         self._read_bytes = 0
+        self._empty_ns = time.time_ns()
+        """When the kernel's queue was last known to be empty."""
         self._unread_bytes = 0
-        self._descriptor = self._checked(self._libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
-        self._stop_reader, self._stop_writer = os.pipe2(os.O_CLOEXEC)
+        self._descriptor = self._stop_reader = self._stop_writer = -1
         self._thread = threading.Thread(target=self._drain_for_ever, name="inotify", daemon=True)
 
     def __enter__(self) -> Inotify:
+        self._descriptor = self._checked(self._libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
+        self._stop_reader, self._stop_writer = os.pipe2(os.O_CLOEXEC)
         self._thread.start()
         return self
 
@@ -60,7 +66,20 @@ class Inotify:
 
         OSError: EEXIST, it is watched under another name; ENOSPC, no watches are left; and those of open(2).
         """
-        return self._checked(self._libc.inotify_add_watch(self._descriptor, path, self._mask), path)
+        return self._add(path, self._mask)
+
+    def ask_for(self, extra_mask: int) -> bool:
+        """Have watches that are placed from now on tell these records too; True: others did not so far."""
+        before, self._mask = self._mask, CHANGES | extra_mask | _HOW
+        return before != self._mask
+
+    def refresh(self, path: bytes) -> int:
+        """Give the watch on a directory the present mask and return its watch descriptor.
+
+        No record is lost by it. It is a new watch if the directory had none. OSError: those of open(2).
+        """
+        mask = self._mask & ~MASK_CREATE
+        return self._add(path, mask)
 
     def remove(self, wd: int) -> None:
         """Stop watching; a watch that the kernel has dropped itself is no error."""
@@ -80,6 +99,11 @@ class Inotify:
         with self._lock:
             while self._read_once():
                 pass
+
+    @property
+    def read_bytes(self) -> int:
+        """Return the position up to which records have been read from the kernel: those have happened."""
+        return self._read_bytes
 
     def position(self) -> int:
         """Return the position of the next record to happen: what has happened lies before it."""
@@ -108,13 +132,22 @@ class Inotify:
                 time.sleep(0.005)
 
     def _read_once(self) -> bool:
-        with contextlib.suppress(BlockingIOError):
+        began_ns = time.time_ns()
+        try:
             data = os.read(self._descriptor, _READ_BYTES)
-            self._chunks.append(Chunk(data, time.time_ns(), self._read_bytes))
-            self._read_bytes += len(data)
-            self._unread_bytes += len(data)
-            return True
-        return False
+        except BlockingIOError:
+            self._empty_ns = began_ns
+            return False
+        self._chunks.append(Chunk(data, time.time_ns(), self._read_bytes, self._empty_ns))
+        if len(data) <= _READ_BYTES - _LARGEST_BYTES:
+            self._empty_ns = began_ns
+        self._read_bytes += len(data)
+        self._unread_bytes += len(data)
+        return True
+
+    def _add(self, path: bytes, mask: int) -> int:
+        with Reached(path) as near:
+            return self._checked(self._libc.inotify_add_watch(self._descriptor, near, mask), path)
 
     def _queued_bytes(self) -> int:
         count = array.array("i", [0])

@@ -1,17 +1,25 @@
-"""How every part of fswire reaches Kafka: one frozen settings model, and the arguments made from it."""
+"""How every part of fswire reaches Kafka: one frozen settings model, and the arguments made from it.
+
+A file of certificates that cannot be used is a FilesRefused, an OSError: it may be put right while we run.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import ssl
+from collections.abc import Iterator
 from typing import Any, Literal
 
-from aiokafka.helpers import create_ssl_context
 from aiokafka.partitioner import murmur2
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MAX_RECORD_BYTES = 1024 * 1024
 """Largest record on any topic (contracts: topics)."""
+
+
+class FilesRefused(OSError):
+    """A certificate, key or list of authorities cannot be used; the message names settings and files."""
 
 
 class KafkaSettings(BaseSettings):
@@ -35,6 +43,8 @@ class KafkaSettings(BaseSettings):
     """PEM file of this client's certificate, where the broker asks for one."""
     ssl_keyfile: str | None = None
     """PEM file of its key."""
+    ssl_keypassword: SecretStr | None = None
+    """What the key's file is encrypted with, where it is."""
     topic_prefix: str = "fswire."
     """What every topic's name starts with."""
 
@@ -70,10 +80,37 @@ class KafkaSettings(BaseSettings):
         }
 
     def _ssl_context(self) -> ssl.SSLContext:
-        context: ssl.SSLContext = create_ssl_context(
-            cafile=self.ssl_cafile, certfile=self.ssl_certfile, keyfile=self.ssl_keyfile
-        )
+        """Read the files; whoever connects anew takes certificates that were renewed meanwhile."""
+        with _blaming("SSL_CAFILE", self.ssl_cafile):
+            context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=self.ssl_cafile or None)
+        if self.ssl_certfile:
+            # Never None: OpenSSL would ask a terminal for the password.
+            password = self.ssl_keypassword.get_secret_value() if self.ssl_keypassword else ""
+            with _blaming("SSL_CERTFILE", self.ssl_certfile, "SSL_KEYFILE", self.ssl_keyfile):
+                context.load_cert_chain(self.ssl_certfile, self.ssl_keyfile or None, password)
         return context
+
+
+@contextlib.contextmanager
+def _blaming(*settings: str | None) -> Iterator[None]:
+    """Name settings and values in pairs where a file cannot be used: OpenSSL does not say which it was."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        pairs = zip(settings[::2], settings[1::2], strict=True)
+        named = ", ".join(f"FSWIRE_KAFKA_{name} = {value!r}" for name, value in pairs if value)
+        raise FilesRefused(f"{named}: {reason(error)}") from error
+
+
+def reason(error: Exception) -> str:
+    """Return what an error of a file or of OpenSSL says, in words and without the place in its source."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return error.verify_message
+    if isinstance(error, ssl.SSLError) and error.reason:
+        return error.reason.lower().replace("_", " ")
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error) or type(error).__name__
 
 
 def partition_of(project: str, partitions: int) -> int:

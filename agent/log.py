@@ -1,11 +1,11 @@
 """Structured logs on standard error: JSON lines, or coloured text on a terminal.
 
-Levels have a meaning: WARNING, nothing was lost; ERROR, data was lost or a person is needed.
+Levels have a meaning: WARNING, nothing was lost; ERROR, data was lost or a person is needed. Of lines that
+are too many alike a minute lets only the first through, and says how many were left out (`agent.log_limit`).
 """
 
 from __future__ import annotations
 
-import contextvars
 import logging
 import sys
 import threading
@@ -13,11 +13,14 @@ import time
 
 import structlog
 
+from agent.log_limit import LINES_PER_MINUTE, LogLimit
 
-def configure(part: str, *, level: str = "INFO") -> None:
+
+def configure(part: str, *, level: str = "INFO", lines_per_minute: int = LINES_PER_MINUTE) -> None:
     """Set up logging of one process; `part` names it in every line. Standard logging goes the same way."""
+    limit = LogLimit(lines_per_minute)
     shared: list[structlog.types.Processor] = [
-        structlog.contextvars.merge_contextvars,
+        _named(part),
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
@@ -26,14 +29,24 @@ def configure(part: str, *, level: str = "INFO") -> None:
         structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
     )
     structlog.configure(
-        processors=[*shared, renderer],
+        processors=[limit, *shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level.lower()),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processor=renderer, foreign_pre_chain=shared))
+    handler.addFilter(limit)
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
-    structlog.contextvars.bind_contextvars(part=part)
+
+
+def _named(part: str) -> structlog.types.Processor:
+    """Return what adds the part's name; not a context variable: threads have a context of their own."""
+
+    def add(_logger: object, _method: str, entry: structlog.types.EventDict) -> structlog.types.EventDict:
+        entry["part"] = part
+        return entry
+
+    return add
 
 
 class Throughput:
@@ -59,8 +72,7 @@ class Throughput:
         if wait_s <= 0:
             self._tell()
         else:
-            # A thread has no context of its own: the line would not say which part it is from.
-            self._late = threading.Timer(wait_s, contextvars.copy_context().run, (self._tell,))
+            self._late = threading.Timer(wait_s, self._tell)
             self._late.daemon = True
             self._late.start()
 

@@ -1,6 +1,7 @@
 """What an agent counts and measures, per project; served as `/metrics` where `listen` says so.
 
-Counted per batch, round or commit on the hot path, never per event: an increment costs a microsecond.
+Counted per batch, round or commit on the hot path, never per event: an increment costs a microsecond. Log
+lines that were left out are counted in `agent.log_limit`: every part of fswire logs.
 """
 
 from __future__ import annotations
@@ -24,6 +25,11 @@ JOURNAL_EVENTS = Gauge(
 )
 JOURNAL_BYTES = Gauge("fswire_agent_journal_bytes", "Size of the journal on disk", ["project"])
 OPEN_GAPS = Gauge("fswire_agent_open_gaps", "Gaps that no rescan has closed yet", ["project"])
-LOG_LINES_DROPPED = Counter(
-    "fswire_agent_log_lines_dropped", "Log lines left out because of too many alike", ["event"]
-)
+
+_GAUGES = (HASHES_WAITING, DIRECTORIES, WATCHED, POLLED, JOURNAL_EVENTS, JOURNAL_BYTES, OPEN_GAPS)
+
+
+def forget(project: str) -> None:
+    """Measure a project no more, which is not watched any longer; what was counted stays."""
+    for gauge in _GAUGES:
+        gauge.remove(project)

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from agent.records import MOVED_FROM, MOVED_TO, STRUCTURE, Record
+from agent.records import ISDIR, MOVED_FROM, MOVED_TO, STRUCTURE, Record
 
 
 @dataclass
@@ -29,7 +29,12 @@ class Pairing:
     def __init__(self) -> None:
         self._held: deque[Record | Move] = deque()
         self._waiting: dict[int, Move] = {}
-        self._coming: dict[tuple[int, bytes], deque[int]] = {}
+        self._coming: dict[tuple[int, bytes], int | deque[int]] = {}
+        """A mask, or several: a queue for each of the names of a storm would be most of the memory."""
+        self._halves: dict[int, Record] = {}
+        """First halves that are held alone, by the id of their Move."""
+        self.directories = 0
+        """Records that are held and by which a directory appears, moves or goes."""
 
     @property
     def waiting(self) -> bool:
@@ -39,13 +44,14 @@ class Pairing:
     def add(self, record: Record) -> None:
         """Take the next record in the kernel's order."""
         if record.mask & STRUCTURE:
-            self._coming.setdefault((record.wd, record.name), deque()).append(record.mask)
+            self._will_come(record)
         if record.mask & MOVED_FROM:
             earlier = self._waiting.get(record.cookie)
             if earlier is not None:
                 earlier.waiting = False  # cookies wrap around
             move = Move(record, None, waiting=True)
             self._waiting[record.cookie] = move
+            self._halves[id(move)] = record
             self._held.append(move)
         elif record.mask & MOVED_TO:
             partner = self._waiting.pop(record.cookie, None)
@@ -54,6 +60,7 @@ class Pairing:
             else:
                 partner.target = record
                 partner.waiting = False
+                del self._halves[id(partner)]
         else:
             self._held.append(record)
 
@@ -67,8 +74,26 @@ class Pairing:
 
     def coming(self, wd: int, name: bytes) -> int:
         """Return the mask of the next record after which another file may have a name; 0: none."""
-        masks = self._coming.get((wd, name))
-        return masks[0] if masks else 0
+        masks = self._coming.get((wd, name), 0)
+        return masks if isinstance(masks, int) else masks[0]
+
+    @property
+    def halves(self) -> int:
+        """Return how many renames are held whose second half has not come."""
+        return len(self._halves)
+
+    def sources(self) -> list[Record]:
+        """Return the first halves of those."""
+        return list(self._halves.values())
+
+    def mentions(self, wd: int, name: bytes) -> bool:
+        """Tell whether anything is held about a name; asked seldom, and when little is held."""
+        return any((record.wd, record.name) == (wd, name) for record in self._records())
+
+    def _records(self) -> Iterator[Record]:
+        for item in self._held:
+            ends = (item.source, item.target) if isinstance(item, Move) else (item,)
+            yield from (record for record in ends if record is not None)
 
     def peek(self) -> Record | Move | None:
         """Return what follows the operation that `ready` gave last."""
@@ -87,10 +112,34 @@ class Pairing:
 
     def _pop(self) -> Record | Move:
         item = self._held.popleft()
-        for record in (item.source, item.target) if isinstance(item, Move) else (item,):
-            if record is not None and record.mask & STRUCTURE:
-                key = (record.wd, record.name)
-                self._coming[key].popleft()
-                if not self._coming[key]:
-                    del self._coming[key]
+        if not isinstance(item, Move):
+            if item.mask & STRUCTURE:
+                self._has_come(item)
+            return item
+        self._halves.pop(id(item), None)
+        for record in (item.source, item.target):
+            if record is not None:
+                self._has_come(record)
         return item
+
+    def _will_come(self, record: Record) -> None:
+        key = (record.wd, record.name)
+        masks = self._coming.get(key)
+        if masks is None:
+            self._coming[key] = record.mask
+        elif isinstance(masks, int):
+            self._coming[key] = deque((masks, record.mask))
+        else:
+            masks.append(record.mask)
+        if record.mask & ISDIR:
+            self.directories += 1
+
+    def _has_come(self, record: Record) -> None:
+        key = (record.wd, record.name)
+        masks = self._coming[key]
+        if isinstance(masks, int) or len(masks) == 1:
+            del self._coming[key]
+        else:
+            masks.popleft()
+        if record.mask & ISDIR:
+            self.directories -= 1

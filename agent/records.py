@@ -29,10 +29,14 @@ ISDIR = 0x4000_0000
 
 CHANGES = MODIFY | ATTRIB | CLOSE_WRITE | MOVED_FROM | MOVED_TO | CREATE | DELETE | DELETE_SELF | MOVE_SELF
 """Everything that changes a tree; opens and reads come on top where asked for."""
+ACCESSES = ACCESS | OPEN | CLOSE_NOWRITE
+"""What changes nothing."""
 APPEARS = CREATE | MOVED_TO
 """A name that these are the first record of did not exist before."""
 STRUCTURE = APPEARS | DELETE | MOVED_FROM
 """After one of these another file may have the name."""
+WRITING = MODIFY | CLOSE_WRITE
+"""Where one of these is a name's first record, a CLOSE_WRITE is still to come."""
 _HEAD = struct.Struct("iIII")
 
 
@@ -48,21 +52,25 @@ class Record(NamedTuple):
 
 
 class Chunk(NamedTuple):
-    """What one read gave, when, and at which position."""
+    """What one read gave, when, and at which position; all of it happened after `since_ns`."""
 
     data: bytes
     time_ns: int
     position: int
+    since_ns: int = 0
 
 
 def parse(chunk: Chunk) -> Iterator[Record]:
-    """Yield the records of a chunk."""
-    data, time_ns, start = chunk
+    """Yield the records of a chunk; a write and the close right after it are one, with both masks."""
+    data, time_ns, start, _ = chunk
     head = _HEAD.unpack_from
     offset = 0
     end = len(data)
     while offset < end:
         wd, mask, cookie, length = head(data, offset)
-        name = data[offset + 16 : offset + 16 + length].rstrip(b"\0") if length else b""
-        yield Record(wd, mask, cookie, name, time_ns, start + offset)
+        padded = data[offset + 16 : offset + 16 + length]
+        after = offset + 16 + length
+        if mask == MODIFY and data.startswith(_HEAD.pack(wd, CLOSE_WRITE, 0, length) + padded, after):
+            mask, offset = WRITING, after
+        yield Record(wd, mask, cookie, padded.rstrip(b"\0"), time_ns, start + offset)
         offset += 16 + length

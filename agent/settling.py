@@ -17,6 +17,7 @@ class _Window:
     opened: float
     last_write: float
     unreported: bool = True
+    written: bool = True
 
 
 class Settling(Generic[File]):
@@ -27,7 +28,12 @@ class Settling(Generic[File]):
         self._windows: dict[File, _Window] = {}
 
     def __contains__(self, file: File) -> bool:
-        return file in self._windows
+        window = self._windows.get(file)
+        return window is not None and window.written
+
+    def resize(self, window_s: float) -> None:
+        """Let windows be this long; those that are open end accordingly."""
+        self._window_s = window_s
 
     def note(self, file: File, now: float) -> None:
         """Remember that data was written."""
@@ -36,7 +42,11 @@ class Settling(Generic[File]):
             self._windows[file] = _Window(now, now)
         else:
             window.last_write = now
-            window.unreported = True
+            window.unreported = window.written = True
+
+    def made(self, file: File, now: float) -> None:
+        """Remember a new file whose closing is still to come; one that was linked, not opened, has none."""
+        self._windows.setdefault(file, _Window(now, now, unreported=False, written=False))
 
     def close(self, file: File) -> bool:
         """Forget the file and tell whether it was written to since it was last reported."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from agent.identity import VIRTUAL_ROOT_ID
+from agent.patterns import Patterns
 
 
 class Directory:
@@ -19,6 +20,7 @@ class Directory:
         "file_id",
         "gone",
         "identity",
+        "ignore",
         "key",
         "name",
         "parent",
@@ -39,8 +41,10 @@ class Directory:
         """Device, inode and birth time; None while it has not been seen on disk."""
         self.wd: int | None = None
         self.refused = False
-        """The kernel would not watch it; a gap has said so."""
+        """It could not be watched or read when that was last tried: `agent.unwatched` has it."""
         self.gone = False
+        self.ignore: Patterns | None = None
+        """What its ignore file says, once that was read."""
         self.path = b""
         self.spine: list[str] = []
         self.stamp = -1
@@ -52,6 +56,8 @@ class Watches:
     def __init__(self, root_key: int, root_id: str) -> None:
         self.root = Directory(None, b"", root_key)
         self.root.file_id = root_id
+        self.directories = 1
+        """How many there are, the root included."""
         self._by_wd: dict[int, Directory] = {}
         self._moves = 0
 
@@ -66,6 +72,7 @@ class Watches:
         """Put a directory below `parent`."""
         directory = Directory(parent, name, key)
         parent.children[name] = directory
+        self.directories += 1
         return directory
 
     def bind(self, directory: Directory, wd: int) -> None:
@@ -95,6 +102,7 @@ class Watches:
         released = []
         for each in below(directory):
             each.gone = True
+            self.directories -= 1
             wd = self.unbind(each)
             if wd is not None:
                 released.append(wd)

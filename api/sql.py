@@ -55,6 +55,7 @@ class Sql:
         self._bounds: dict[str, Any] = {
             "readonly": 1,
             "final": 1,
+            "asterisk_include_alias_columns": 1,
             "max_execution_time": settings.sql_max_execution_s,
             "timeout_overflow_mode": "throw",
             "max_result_rows": settings.sql_max_rows,

@@ -29,7 +29,7 @@ _AGGREGATES = words(
     sequencecount sequencematch retention histogram deltasum boundingratio
     """
 )
-_COMBINATORS = ("if", "array", "distinct", "ornull", "ordefault")
+_COMBINATORS = ("if", "array", "distinct", "merge", "ornull", "ordefault")
 
 _FUNCTIONS = words(
     """

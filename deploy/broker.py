@@ -10,7 +10,8 @@ import base64
 import os
 import subprocess
 import uuid
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 STARTED = "Kafka Server started"
@@ -72,6 +73,10 @@ class Broker:
     directory: Path
     port: int
     controller_port: int
+    properties: Mapping[str, str] = field(default_factory=dict)
+    """Of Kafka, in place of ours or beside them: further listeners, for example."""
+    formatting: tuple[str, ...] = ()
+    """Further arguments of the formatting, such as `--add-scram`."""
 
     @property
     def bootstrap_servers(self) -> str:
@@ -86,7 +91,9 @@ class Broker:
         """
         self.directory.mkdir(parents=True, exist_ok=True)
         ports = {"port": self.port, "controller_port": self.controller_port}
-        (self.directory / "server.properties").write_text(_PROPERTIES.format_map(ports))
+        ours = dict(line.split("=", 1) for line in _PROPERTIES.format_map(ports).splitlines())
+        lines = [f"{name}={value}\n" for name, value in (ours | dict(self.properties)).items()]
+        (self.directory / "server.properties").write_text("".join(lines))
         (self.directory / "log4j2.properties").write_text(_LOGGING)
         if not (self.directory / "log" / "meta.properties").exists():
             self._format(jars)
@@ -96,6 +103,7 @@ class Broker:
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         # One word: an id may begin with a dash.
         arguments = ["format", "--standalone", f"--cluster-id={cluster}", "-c", "server.properties"]
+        arguments += self.formatting
         done = subprocess.run(
             [*_java(jars), "kafka.tools.StorageTool", *arguments],
             cwd=self.directory,

@@ -12,7 +12,15 @@ from typing import Annotated
 
 import typer
 
-from deploy import command_apply, command_query, command_registry, command_stages
+from deploy import (
+    command_apply,
+    command_dead_letters,
+    command_doctor,
+    command_query,
+    command_registry,
+    command_stages,
+    command_workflow,
+)
 from deploy.explain import explain
 
 app = typer.Typer(
@@ -22,10 +30,13 @@ app = typer.Typer(
 )
 app.add_typer(command_registry.projects, name="project")
 app.add_typer(command_registry.keys, name="key")
+app.add_typer(command_workflow.workflows, name="workflow")
+app.add_typer(command_dead_letters.letters, name="dead-letters")
 app.add_typer(command_apply.topics, name="topics")
 app.add_typer(command_apply.schema, name="schema")
 command_stages.add_to(app)
 command_query.add_to(app)
+command_doctor.add_to(app)
 
 
 def _version(wanted: bool) -> None:

@@ -41,11 +41,18 @@ def apply_topics(
 
 
 @schema.command("apply")
-def apply_schema(directory: DataDir = None) -> None:
+def apply_schema(
+    keep_days: Annotated[
+        int | None,
+        typer.Option(min=0, help="Rows of tables that grow are dropped after so many days; 0: never."),
+    ] = None,
+    cluster: Annotated[str | None, typer.Option(help="Make them on every server of this cluster.")] = None,
+    directory: DataDir = None,
+) -> None:
     """Create the tables that are missing."""
     connection.use_quietly(directory)
     with needs("server"):
         from deploy import schema as tables
         from processors.clickhouse import ClickHouseSettings
-    for line in tables.apply(ClickHouseSettings().url):
+    for line in tables.apply(ClickHouseSettings().url, keep_days=keep_days, cluster=cluster):
         print(line)

@@ -54,7 +54,7 @@ def create_project(
 
     async def create() -> None:
         kafka = KafkaSettings()
-        async with _registry(kafka) as registry:
+        async with reading_registry(kafka) as registry:
             former = registry.project(name)
         created_ns = former.created_ns if former else time.time_ns()
         hashed = hash_secret(token) if token else former.ingress_token_hash if former else None
@@ -80,7 +80,7 @@ def list_projects(directory: DataDir = None) -> None:
     connection.use_quietly(directory)
 
     async def read() -> list[tuple[object, ...]]:
-        async with _registry(KafkaSettings()) as registry:
+        async with reading_registry(KafkaSettings()) as registry:
             named = [
                 ("project", one.id, _moment(one.created_ns), one.ingress_token_hash is not None)
                 for one in registry.projects.values()
@@ -103,7 +103,7 @@ def delete_project(name: str, directory: DataDir = None) -> None:
 
     async def remove() -> None:
         kafka = KafkaSettings()
-        async with _registry(kafka) as registry:
+        async with reading_registry(kafka) as registry:
             known = name in registry.projects, name in registry.patterns
         if not any(known):
             raise ArgumentRefused(f"there is no project or pattern {name!r}")
@@ -143,7 +143,7 @@ def list_keys(directory: DataDir = None) -> None:
     connection.use_quietly(directory)
 
     async def read() -> list[tuple[object, ...]]:
-        async with _registry(KafkaSettings()) as registry:
+        async with reading_registry(KafkaSettings()) as registry:
             return [
                 (
                     key.id,
@@ -173,7 +173,7 @@ def revoke_key(
 
     async def revoke() -> None:
         kafka = KafkaSettings()
-        async with _registry(kafka) as registry:
+        async with reading_registry(kafka) as registry:
             key = registry.key(key_id.partition(".")[0])
         if key is None:
             raise ArgumentRefused(f"there is no key {key_id.partition('.')[0]!r}")
@@ -191,7 +191,7 @@ def duration_ns(text: str) -> int:
 
 
 @asynccontextmanager
-async def _registry(kafka: KafkaSettings) -> AsyncIterator[Registry]:
+async def reading_registry(kafka: KafkaSettings) -> AsyncIterator[Registry]:
     with needs("server"):
         from processors.registry import Registry
     registry = Registry(kafka)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,9 +18,22 @@ Kinds = Annotated[
 ]
 
 
+class _DirectoryOrCommand(typer.core.TyperGroup):
+    """`fswire agent DIR` is `fswire agent run DIR`: what is no name of a command is an argument of `run`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        named = args and args[0] in self.commands
+        return super().parse_args(ctx, args if named else ["run", *args])
+
+
+agents = typer.Typer(cls=_DirectoryOrCommand)
+
+
 def add_to(app: typer.Typer) -> None:
     """Add the commands, in the order in which `--help` shows them."""
-    for command in (up, agent, processors, sink, api, store):
+    app.command()(up)
+    app.add_typer(agents, name="agent")
+    for command in (processors, sink, api, store):
         app.command()(command)
 
 
@@ -57,9 +72,17 @@ def up(
     raise typer.Exit(status)
 
 
+@agents.callback()
+def _agents() -> None:
+    """Run an edge agent: what happens below DIR, to the broker."""
+
+
+@agents.command("run")
 def agent(
     directory: Annotated[
-        Path | None, typer.Argument(metavar="DIR", help="What to watch.", show_default=False)
+        # access(2), which typer would ask, knows nothing of capabilities
+        Path | None,
+        typer.Argument(metavar="DIR", help="What to watch.", show_default=False, readable=False),
     ] = None,
     project: Annotated[
         str | None, typer.Option(help="Its project; {host} stands for the host's name.")
@@ -71,20 +94,60 @@ def agent(
         typer.Option(help="How to watch."),
     ] = None,
     kinds: Kinds = None,
+    only: Annotated[
+        str | None, typer.Option(metavar="K,…", help="The only kinds of events to publish, comma-separated.")
+    ] = None,
+    except_: Annotated[
+        str | None, typer.Option("--except", metavar="K,…", help="Kinds of events not to publish.")
+    ] = None,
     data_dir_: DataDir = None,
 ) -> None:
-    """Run an edge agent: what happens below DIR, to the broker."""
+    """Run an edge agent: what happens below DIR, to the broker.
+
+    `fswire agent rescan` asks one that runs to compare its trees with what it has reported.
+    """
     connection.use(data_dir_)
     from agent import run, settings
     from agent.kafka import KafkaSettings
 
     given: dict[str, Any] = {"stdout": stdout or None, "backend": backend, "kinds": kinds}
+    given |= {"only": only, "except": except_}
     if directory is not None:
         if project is None:
             raise typer.BadParameter("DIR needs its --project")
         given["roots"] = [{"dir": directory, "project": project}]
-    told = settings.read(config, **{name: value for name, value in given.items() if value is not None})
-    raise typer.Exit(run.main(told, KafkaSettings()))
+    given = {name: value for name, value in given.items() if value is not None}
+    reread = functools.partial(settings.read, config, **given)
+    raise typer.Exit(run.main(reread(), KafkaSettings(), reread))
+
+
+@agents.command()
+def rescan(
+    project: Annotated[str | None, typer.Option(help="The project; without it all of them.")] = None,
+    config: Annotated[Path | None, typer.Option(metavar="F", help="Settings of the agent, TOML.")] = None,
+    data_dir_: DataDir = None,
+) -> None:
+    """Ask a running agent of this machine to compare its trees with what it has reported."""
+    settings_file.load()
+    from agent import control, settings
+
+    state_dir = data_dir_ / data_dir.AGENTS if data_dir_ else settings.state_dir(config)
+    for asked in control.ask_rescan(state_dir, project):
+        print(f"agent {asked.pid} compares now: {', '.join(asked.projects)}")
+
+
+@agents.command()
+def retire(
+    agent: Annotated[str, typer.Argument(metavar="ID", help="The agent, as the table `agents` has it.")],
+    directory: DataDir = None,
+) -> None:
+    """Take an agent that is no more out of metrics and tables; its events stay."""
+    connection.use_quietly(directory)
+    with needs("server"):
+        from agent.kafka import KafkaSettings
+        from processors import retire as stage
+    for project in asyncio.run(stage.retire(KafkaSettings(), agent)):
+        print(f"{agent}: retired from {project}")
 
 
 def processors(directory: DataDir = None) -> None:

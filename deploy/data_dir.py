@@ -15,6 +15,9 @@ from pathlib import Path
 
 import msgspec
 
+AGENTS = "agents"
+"""The agents' state directory within a data directory."""
+
 
 class DataDirRefused(Exception):
     """The directory cannot be used; the message says why and what to do."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.broker import STARTED, Broker, environment
+from deploy.data_dir import AGENTS
 from deploy.part import Spec
 from deploy.watched import Watched
 
@@ -100,7 +101,7 @@ def agent(at: Addresses, watched: Watched, kinds: str | None) -> Spec:
     if kinds is not None:
         arguments += ["--kinds", kinds]
     settings = {
-        "FSWIRE_AGENT_STATE_DIR": at.data_dir / "agents",
+        "FSWIRE_AGENT_STATE_DIR": at.data_dir / AGENTS,
         "FSWIRE_AGENT_OWN_DIRS": json.dumps([str(at.data_dir)]),
     }
     return _fswire(f"agent-{watched.project}", arguments, at, settings, grace_s=15)

@@ -6,14 +6,16 @@ import hashlib
 import re
 from dataclasses import dataclass
 from importlib import resources
+from typing import Any
 
 from clickhouse_connect.driver.client import Client
 from pydantic import SecretStr
 
+from deploy import ddl
 from processors.clickhouse import ClickHouseSettings, connect
 
 _NAME = re.compile(r"(?P<version>\d{4})_(?P<name>\w+)\.sql")
-_RECORD = """
+_RECORD = """\
 CREATE TABLE IF NOT EXISTS schema_migrations
 (
     version UInt32 COMMENT 'Number of the file',
@@ -23,8 +25,9 @@ CREATE TABLE IF NOT EXISTS schema_migrations
 )
 ENGINE = ReplacingMergeTree
 ORDER BY version
-COMMENT 'What of the schema has been applied'
-"""
+COMMENT 'What of the schema has been applied'"""
+_CREATED_BY = """\
+SELECT create_table_query FROM system.tables WHERE database = currentDatabase() AND name = {name:String}"""
 
 
 class SchemaRefused(Exception):
@@ -48,18 +51,26 @@ class Migration:
         return f"{self.version:04}_{self.name}"
 
 
-def apply(url: SecretStr) -> list[str]:
-    """Bring the database at a URL up to date and return a line for each migration.
+def apply(url: SecretStr, *, keep_days: int | None = None, cluster: str | None = None) -> list[str]:
+    """Bring the database at a URL up to date and return a line for each migration, and each change of a TTL.
 
-    Safe to repeat and to run twice at once. Raises ClickHouseUnavailable, and SchemaRefused where a migration
-    that was applied is no longer what it was.
+    `keep_days` and `cluster` are settings (`FSWIRE_CLICKHOUSE_…`) where they are not given here; without
+    `keep_days` tables keep the TTL that they have. Safe to repeat and to run twice at once. Raises
+    ClickHouseUnavailable, and SchemaRefused where a migration that was applied is no longer what it was.
     """
-    client = connect(ClickHouseSettings(url=url))
+    given: dict[str, Any] = {"keep_days": keep_days, "cluster": cluster}
+    settings = ClickHouseSettings(
+        url=url, **{name: value for name, value in given.items() if value is not None}
+    )
+    client = connect(settings)
     try:
-        client.command(_RECORD)
+        client.command(ddl.everywhere(_RECORD, settings.cluster))
         rows = client.query("SELECT version, sha256 FROM schema_migrations FINAL").result_rows
         applied: dict[int, str] = dict(rows)
-        return [_apply(client, migration, applied) for migration in migrations()]
+        lines = [_apply(client, migration, applied, settings.cluster) for migration in migrations()]
+        if settings.keep_days is not None:
+            lines += _keep(client, settings.keep_days, settings.cluster)
+        return lines
     finally:
         client.close()
 
@@ -75,7 +86,18 @@ def migrations() -> list[Migration]:
     return sorted(found, key=lambda migration: migration.version)
 
 
-def _apply(client: Client, migration: Migration, applied: dict[int, str]) -> str:
+def _keep(client: Client, days: int, cluster: str | None) -> list[str]:
+    """Give the tables that grow their TTL, or take it away; return a line for each that was changed."""
+    lines = []
+    for table in ddl.KEPT:
+        created_by = client.query(_CREATED_BY, parameters={"name": ddl.stored(table, cluster)}).first_row[0]
+        if ddl.days_kept(created_by) != days:
+            client.command(ddl.keep(table, days, cluster))
+            lines.append(f"{table}: rows are kept for {f'{days} days' if days else 'ever'}")
+    return lines
+
+
+def _apply(client: Client, migration: Migration, applied: dict[int, str], cluster: str | None) -> str:
     before = applied.get(migration.version)
     if before == migration.sha256:
         return f"{migration}: already applied"
@@ -83,7 +105,8 @@ def _apply(client: Client, migration: Migration, applied: dict[int, str]) -> str
         raise SchemaRefused(
             f"{migration} was applied in another form: add a migration instead of changing one"
         )
-    client.command(migration.statement)
+    for statement in ddl.statements(migration.statement, cluster):
+        client.command(statement)
     client.insert(
         "schema_migrations",
         [[migration.version, migration.name, migration.sha256]],

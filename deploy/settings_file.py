@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 NAME = "fswire.toml"
-TABLES = ("kafka", "clickhouse", "agent", "processors", "sink", "api", "store", "client")
+TABLES = ("kafka", "clickhouse", "agent", "processors", "runner", "sink", "api", "store", "client")
 
 
 class SettingsRefused(Exception):

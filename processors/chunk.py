@@ -138,9 +138,9 @@ class _Pass:
         batch, events = self._batch, self._batch.events
         admission = self._admit()
         late, first_new = admission.late, admission.first_new
-        lead = self._announce(admission.opened, clamp(events[0].time_ns))
         for index in sorted(late):
             self._event(index, 0, late=True, closes=late[index])
+        lead = self._announce(admission)
         for index in range(first_new, len(events)):
             self._event(index, lead)
             lead = 0
@@ -156,25 +156,38 @@ class _Pass:
     def _admit(self) -> watermarks.Admission:
         batch, draft = self._batch, self._chunk.draft
         last_ns = clamp(batch.events[-1].time_ns)
-        run = watermarks.Run(batch.epoch, batch.first_seq, len(batch.events), last_ns, batch.previous)
+        run = watermarks.Run(
+            batch.epoch, batch.first_seq, len(batch.events), last_ns, batch.previous, batch.sent_ns
+        )
         before = draft.marks(self._marks_name)
         admission = watermarks.admit(batch.project, batch.agent, before, run, self._record.timestamp_ms)
         src = Position(self._record.offset, len(batch.events) - 1, 0)
         draft.set_marks(self._marks_name, admission.marks, src)
         return admission
 
-    def _announce(self, opened: tuple[watermarks.Opened, ...], until_ns: int) -> int:
-        """Publish a gap for each hole, before the batch's first event; return how many."""
-        for nth, each in enumerate(opened):
-            gap = gaps.missing(each.hole, each.since_ns, until_ns)
-            self._publish_gap(gap, self._batch.first_seq, 0, nth)
-        return len(opened)
+    def _announce(self, admission: watermarks.Admission) -> int:
+        """Publish a gap for each hole and for a rival, before the first new event; return how many."""
+        batch, first_new = self._batch, admission.first_new
+        until_ns = clamp(batch.events[0].time_ns)
+        found = [gaps.missing(each.hole, each.since_ns, until_ns) for each in admission.opened]
+        if admission.rivals is not None:
+            _log.error(
+                "two installations report as one agent: give one of them a journal of its own",
+                agent=batch.agent,
+                project=batch.project,
+                epochs=admission.rivals[:2],
+            )
+            found.append(gaps.contested(batch.project, batch.agent, admission.rivals))
+        for nth, gap in enumerate(found):
+            self._publish_gap(gap, batch.first_seq + first_new, first_new, nth)
+        return len(found)
 
     def _publish_gap(self, gap: Event, seq: int, index: int, nth: int) -> None:
         identity = gaps.event_id(gap)
         made = make(self._origin, gap, identity, seq, late=False)
         place = (self._record.offset, index, nth)
         self._chunk.outputs.add(self._origin, made, gap, identity, seq, place)
+        self._trigger(gap, identity, made[0], index)
 
     def _event(self, index: int, lead: int, *, late: bool = False, closes: tuple[str, ...] = ()) -> None:
         event = self._batch.events[index]

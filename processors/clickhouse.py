@@ -10,7 +10,7 @@ import clickhouse_connect
 from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
-from pydantic import SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 # It logs a traceback for every connection refused; what is raised here says it in one line.
@@ -27,6 +27,10 @@ class ClickHouseSettings(BaseSettings):
 
     url: SecretStr = SecretStr("http://default@127.0.0.1:8123/default")
     """`http[s]://user:password@host:port/database`; user and password percent-encoded."""
+    cluster: str | None = Field(default=None, pattern="^[A-Za-z0-9_.{}-]+$")
+    """Where `fswire schema apply` makes the tables: on every server of this cluster; unset: on one."""
+    keep_days: int | None = Field(default=None, ge=0)
+    """After which `fswire schema apply` has rows dropped, 0: never; unset: it leaves that as it is."""
 
     @field_validator("url")
     @classmethod

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from agent.event import Actor, Changed, Event, Former, Gap, HashStatus, Moved, Source
+from agent.event import Actor, Changed, Event, Former, Gap, HashStatus, Moved, Source, Stream
 from processors.instants import iso
 from processors.origin import Origin
 
@@ -55,6 +55,8 @@ class Record(msgspec.Struct, omit_defaults=True, rename="camel"):
     birth_ns: int | None = None
     acl: str | None = None
     flags: list[str] | None = None
+    streams: list[Stream] | None = None
+    """`user.*` attributes."""
     file_id: str | None = None
     changed: list[Changed] | None = None
     previous: Former | None = None
@@ -163,6 +165,7 @@ def record(
             event.birth_ns,
             event.acl,
             event.flags,
+            event.streams,
             event.file_id,
             event.changed,
             event.previous,

@@ -1,11 +1,13 @@
-"""Losses that normalize itself finds, as raw events: numbers that never came, offsets that expired."""
+"""Losses that normalize itself finds, as raw events: numbers that never came, offsets that expired, and two
+installations that report as one agent.
+"""
 
 from __future__ import annotations
 
 import hashlib
 
 from agent.event import Event, Gap
-from processors.watermarks import Hole
+from processors.watermarks import Hole, Rivals
 
 
 def missing(hole: Hole, since_ns: int | None, until_ns: int) -> Event:
@@ -17,6 +19,13 @@ def missing(hole: Hole, since_ns: int | None, until_ns: int) -> Event:
 def filled(gap: str, time_ns: int) -> Event:
     """Return the end of a gap: the last event that was missing has come."""
     return Event(kind="gap_closed", path="", time_ns=time_ns, source="rescan", gap=Gap(gap, "sequence"))
+
+
+def contested(project: str, agent: str, rivals: Rivals) -> Event:
+    """Return the gap of an agent whose journal was copied: what each copy saw cannot be told apart."""
+    name = f"{project}\0{agent}\0{rivals.older}\0{rivals.newer}"
+    gap = Gap("gap_" + _digest(name), "identity", since_ns=rivals.since_ns, until_ns=rivals.seen_ns)
+    return Event(kind="gap", path="", time_ns=rivals.seen_ns, source="rescan", gap=gap)
 
 
 def expired(project: str, partition: int, committed: int, oldest: int, now_ns: int) -> Event:

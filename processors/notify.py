@@ -81,7 +81,8 @@ def _absolute(project: str, path: str) -> str:
 
 
 def _spine(project: str, path: str, event: Event) -> bytes:
-    return _encode(event.spine if event.spine is not None else spine_of(project, path))
+    spine = event.former_spine if event.former_spine is not None and path == event.path else event.spine
+    return _encode(spine if spine is not None else spine_of(project, path))
 
 
 def derived_id(project: str, path: str) -> str:

@@ -51,15 +51,14 @@ class Origin:
         self.root = "/" + batch.project
         self.key = field(batch.project.encode())
         """As a record's field."""
-        self._id_stem = blake2b(f"{batch.agent}\0{batch.project}\0{batch.epoch}\0".encode(), digest_size=16)
+        numbering = f"{batch.agent}\0{batch.project}\0{batch.epoch}".encode()
+        self._id_stem = "evt_" + blake2b(numbering, digest_size=10).hexdigest()
         agent, epoch = field(batch.agent.encode()), field(batch.epoch.encode())
         self._common = field(b"agent") + agent + field(b"epoch") + epoch + _SEQ
 
     def event_id(self, seq: int) -> str:
         """Return `agent.event.event_id` of the event numbered `seq`, hashing what is common only once."""
-        digest = self._id_stem.copy()
-        digest.update(b"%d" % seq)
-        return "evt_" + digest.hexdigest()
+        return f"{self._id_stem}{seq:012x}"
 
     def headers(self, event_id: str, seq: int, time_ns: int) -> Headers:
         """Return the headers that the records of one event share, around the one that tells their places."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import ProducerClosed
 
 from agent.kafka import KafkaSettings
 from processors import topics
@@ -128,7 +129,10 @@ async def _all(*sending: Awaitable[object]) -> None:
 
 
 async def _abandon(producer: AIOKafkaProducer) -> None:
-    """Disconnect without flushing. `stop` would wait until all it holds is delivered."""
+    """Disconnect without flushing. `stop` would wait until all it holds is delivered.
+
+    Whoever still waits for an acknowledgement, for another partition perhaps, is told that none will come.
+    """
     producer._closed = True
     try:
         async with asyncio.timeout(_ABANDON_TIMEOUT_S):
@@ -136,3 +140,5 @@ async def _abandon(producer: AIOKafkaProducer) -> None:
             await producer._sender.close()
     except Exception as error:  # noqa: BLE001  it is being thrown away
         _log.warning("a producer was abandoned with an error", error=repr(error))
+    finally:
+        producer._message_accumulator.fail_all(ProducerClosed())

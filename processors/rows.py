@@ -16,6 +16,7 @@ SETTINGS = {
     "async_insert": 0,
     "date_time_input_format": "best_effort",
     "deduplicate_blocks_in_dependent_materialized_views": 1,
+    "distributed_foreground_insert": 1,
     "input_format_json_read_arrays_as_strings": 1,
     "input_format_json_read_objects_as_strings": 1,
     "input_format_null_as_default": 1,

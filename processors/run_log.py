@@ -25,7 +25,7 @@ class RunLog:
         """Take a record; return the run's state where the record is an old one and must be written over."""
         known = self.open.get(run.id) or self._ended.get(run.id)
         if known is not None and is_first(run) and not is_first(known) and run.again <= known.again:
-            return known
+            return msgspec.structs.replace(known, event=run.event)
         self.put(run)
         return None
 

@@ -126,7 +126,7 @@ class Runner(Service):  # type: ignore[misc]
                 owned.end = (await consumer.end_offsets([partition]))[partition]
             if partition in self._owned and await consumer.position(partition) >= owned.end:
                 owned.restored = True
-                owned.runs.restored()
+                await owned.runs.restored()
 
     def _all_restored(self) -> bool:
         return all(owned.restored for owned in self._owned.values())

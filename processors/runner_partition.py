@@ -53,6 +53,8 @@ class RunnerPartition:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._waiting: dict[tuple[str, str], str] = {}
         self._restored = False
+        self._stopped = False
+        self._stale: dict[str, Run] = {}
         self._failed = failed
 
     def take(self, identity: str, run: Run | None) -> Awaitable[None] | None:
@@ -64,20 +66,32 @@ class RunnerPartition:
             return None  # this worker's own, and noted when it was written
         newer = self._log.take(run)
         if not self._restored:
+            self._stale.pop(run.id, None)
+            self._stale |= {run.id: newer} if newer is not None else {}
             return None
         if newer is not None:
             return self._append(newer)
         self._begin(run)
         return None
 
-    def restored(self) -> None:
-        """Go on with all runs that have not ended: every record up to now was taken."""
+    async def restored(self) -> None:
+        """Go on with all runs that have not ended: every record up to now was taken.
+
+        Where a run was queued again and its owner died before it could write over that, it is done now:
+        compaction keeps the last record alone.
+        """
+        for newer in self._stale.values():
+            await self._append(newer)
+        self._stale.clear()
+        if self._stopped:  # given away meanwhile
+            return
         self._restored = True
         for run in list(self._log.open.values()):
             self._begin(run)
 
     async def stop(self) -> None:
         """End all attempts; what they were about goes on with the next owner."""
+        self._stopped = True
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)

@@ -81,7 +81,7 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]
         self._tables: dict[str, Table] = {kafka.topic(table.topic): table for table in tables.GROUPS[suffix]}
         self._consumer = AIOKafkaConsumer(
             **kafka.client(),
-            group_id=settings.group,
+            group_id=self._settings.group,
             enable_auto_commit=False,
             auto_offset_reset="none",
             fetch_max_wait_ms=_POLL_MS,

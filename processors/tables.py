@@ -46,11 +46,11 @@ _EVENT: Fields = (
     ("sent", "sentAt", _TIME),
     ("received", "receivedAt", _TIME),
     ("kafka_offset", "kafkaOffset", "UInt64"),
-    ("src", "src", "String"),
 )
-_DIGESTS = (("sha256", "sha256"), ("previous_sha256", "previousSha256"))
+_DIGESTS = "concat(toFixedString(unhex(previousSha256), 32), toFixedString(unhex(sha256), 32))"
+_SRC = [f"toUInt{bits}OrZero(splitByChar('.', src)[{part}])" for part, bits in ((1, 64), (2, 32))]
 _DETAIL_TEXTS = ("filenameB64", "renamedToB64", "acl", "extra")
-_DETAIL_JSON = ("flags", "previous", "gap", "fields")
+_DETAIL_JSON = ("flags", "streams", "previous", "gap", "fields")
 _SESSION: Fields = (
     ("event_id", "eventId", "String"),
     ("project_id", "projectId", _LOW),
@@ -179,15 +179,13 @@ def _names(fields: Fields, *more: str) -> tuple[str, ...]:
     return (*(name for _, name, _ in fields), *more)
 
 
-_UNPARSED = [(name, "String") for name in (*_DETAIL_TEXTS, *_DETAIL_JSON)]
+_UNPARSED = [(name, "String") for name in ("sha256", "previousSha256", "src", *_DETAIL_TEXTS, *_DETAIL_JSON)]
 EVENTS = Table(
     "events",
     topics.DONUTWORK,
-    _columns(_EVENT, *(column for column, _ in _DIGESTS), "details"),
-    _names(_EVENT, *(f"unhex({name})" for _, name in _DIGESTS), _details()),
-    _structure(
-        _EVENT, *((name, "String") for _, name in _DIGESTS), *_UNPARSED, ("birthNs", "Nullable(Int64)")
-    ),
+    _columns(_EVENT, "digests", "raw_offset", "raw_index", "details"),
+    _names(_EVENT, _DIGESTS, *_SRC, _details()),
+    _structure(_EVENT, *_UNPARSED, ("birthNs", "Nullable(Int64)")),
     needs=("eventId", "projectId"),
 )
 SESSIONS = Table(

@@ -1,8 +1,8 @@
 """What has been taken of each agent's numbered events, so that a repeat is dropped and a loss is seen.
 
 In flow the numbers of a run of events (epoch, first, how many); out flows which are new, which are late
-because they fill a hole, and which holes opened. Pure; in whatever order runs arrive, and however often,
-every number is taken once.
+because they fill a hole, which holes opened, and whether two installations report as one agent. Pure; in
+whatever order runs arrive, and however often, every number is taken once.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import hashlib
 from typing import NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from agent.event import Previous
 
@@ -37,6 +38,10 @@ class Epoch(msgspec.Struct, frozen=True, array_like=True):
     last_ns: int | None = None
     """When the last event that was taken happened."""
     holes: tuple[Hole, ...] = ()
+    begun_ns: int | None = None
+    """When its first batch that came was sent."""
+    rival: str = ""
+    """The newer epoch beside which this one was found to go on: that is announced once."""
 
 
 class Marks(msgspec.Struct, frozen=True, array_like=True):
@@ -54,6 +59,7 @@ class Run(NamedTuple):
     events: int
     last_ns: int | None
     previous: Previous | None = None
+    sent_ns: int | None = None
 
 
 class Opened(NamedTuple):
@@ -62,6 +68,17 @@ class Opened(NamedTuple):
     epoch: str
     hole: Hole
     since_ns: int | None
+
+
+class Rivals(NamedTuple):
+    """Two epochs of one agent that go on side by side: its journal was copied, and both copies report."""
+
+    older: str
+    newer: str
+    since_ns: int
+    """When the newer one began."""
+    seen_ns: int
+    """When the older one sent what shows that it goes on."""
 
 
 class Admission(NamedTuple):
@@ -75,6 +92,7 @@ class Admission(NamedTuple):
     opened: tuple[Opened, ...]
     given_up: int
     """Holes forgotten because there were too many."""
+    rivals: Rivals | None = None
 
 
 def gap_id(project: str, agent: str, epoch: str, first: int) -> str:
@@ -92,36 +110,73 @@ def admit(project: str, agent: str, marks: Marks | None, run: Run, now_ms: int) 
     opened: list[Opened] = []
     index = next((index for index, each in enumerate(epochs) if each.id == run.epoch), None)
     if index is None:
-        epochs = _with_tail(project, agent, epochs, run.previous, opened)
-        start = run.first_seq if run.previous else min(run.first_seq, FIRST_SEQ)
-        epochs = (*epochs, Epoch(run.epoch, start))[-EPOCHS_KEPT:]
-        index = len(epochs) - 1
+        epochs, index = _entered(project, agent, epochs, run, opened)
     epoch, late = _filled(epochs[index], run)
     epoch = _jumped(project, agent, epoch, run.first_seq - 1, opened)
     first_new = min(max(epoch.next - run.first_seq, 0), run.events)
+    rivals = None
     if first_new < run.events:
-        epoch = _advanced(epoch, run)
+        rivals = _rivals(epoch, epochs[-1], run)
+        epoch = _advanced(replace(epoch, rival=rivals.newer) if rivals else epoch, run)
     epochs = (*epochs[:index], epoch, *epochs[index + 1 :])
     kept, given_up = _bounded(epochs)
-    return Admission(Marks(now_ms, kept), first_new, late, tuple(opened), given_up)
+    return Admission(Marks(now_ms, kept), first_new, late, tuple(opened), given_up, rivals)
 
 
 def punch(project: str, agent: str, marks: Marks, epoch: str, seq: int) -> tuple[Marks, Hole]:
     """Take one event back out, because it could not be used: it is a hole again, which a replay may fill."""
     hole = Hole(seq, seq, gap_id(project, agent, epoch, seq))
     epochs = tuple(
-        Epoch(
-            each.id, each.next, each.last_ns, tuple(sorted((*each.holes, hole), key=lambda hole: hole.first))
-        )
+        replace(each, holes=tuple(sorted((*each.holes, hole), key=lambda hole: hole.first)))
         if each.id == epoch
         else each
         for each in marks.epochs
     )
-    return Marks(marks.seen_ms, _bounded(epochs)[0]), hole
+    return replace(marks, epochs=_bounded(epochs)[0]), hole
 
 
 def _advanced(epoch: Epoch, run: Run) -> Epoch:
-    return Epoch(epoch.id, run.first_seq + run.events, run.last_ns or epoch.last_ns, epoch.holes)
+    begun_ns = epoch.begun_ns if epoch.begun_ns is not None else run.sent_ns
+    last_ns = run.last_ns or epoch.last_ns
+    return replace(epoch, next=run.first_seq + run.events, last_ns=last_ns, begun_ns=begun_ns)
+
+
+def _entered(
+    project: str, agent: str, epochs: tuple[Epoch, ...], run: Run, opened: list[Opened]
+) -> tuple[tuple[Epoch, ...], int]:
+    """Add an epoch that was not known, and return where it stands.
+
+    It is the newest, unless it was sent before that one began: then it is an older one, replayed.
+    """
+    newest = len(epochs) - 1
+    start = run.first_seq if run.previous else min(run.first_seq, FIRST_SEQ)
+    fresh = Epoch(run.epoch, start, begun_ns=run.sent_ns)
+    ended = _with_tail(project, agent, epochs, run.previous, opened)
+    if epochs and _precedes(run, epochs[newest]):
+        added = (*ended[:newest], *ended[newest + 1 :], fresh, ended[newest])
+    else:
+        added = (*ended, fresh)
+    kept = added[-EPOCHS_KEPT:]
+    return kept, kept.index(fresh)
+
+
+def _precedes(run: Run, newest: Epoch) -> bool:
+    """Tell whether a run was sent before an epoch began. One that names it as the epoch before was not."""
+    if run.previous is not None and run.previous.epoch == newest.id:
+        return False
+    return run.sent_ns is not None and newest.begun_ns is not None and run.sent_ns < newest.begun_ns
+
+
+def _rivals(epoch: Epoch, newest: Epoch, run: Run) -> Rivals | None:
+    """Tell whether an epoch goes on beside a newer one, by what it brings that is no late filling.
+
+    What was sent before the newer one began proves nothing: it was on its way, or in a dead letter.
+    """
+    if epoch.id == newest.id or epoch.rival == newest.id:
+        return None
+    if run.sent_ns is None or newest.begun_ns is None or run.sent_ns <= newest.begun_ns:
+        return None
+    return Rivals(epoch.id, newest.id, newest.begun_ns, run.sent_ns)
 
 
 def _with_tail(
@@ -144,7 +199,7 @@ def _jumped(project: str, agent: str, epoch: Epoch, last: int, opened: list[Open
         return epoch
     hole = Hole(epoch.next, last, gap_id(project, agent, epoch.id, epoch.next))
     opened.append(Opened(epoch.id, hole, epoch.last_ns))
-    return Epoch(epoch.id, last + 1, epoch.last_ns, (*epoch.holes, hole))
+    return replace(epoch, next=last + 1, holes=(*epoch.holes, hole))
 
 
 def _filled(epoch: Epoch, run: Run) -> tuple[Epoch, dict[int, tuple[str, ...]]]:
@@ -170,7 +225,7 @@ def _filled(epoch: Epoch, run: Run) -> tuple[Epoch, dict[int, tuple[str, ...]]]:
     for gap, index in last_of_gap.items():
         if gap not in still_open:
             late[index] = (*late[index], gap)
-    return Epoch(epoch.id, epoch.next, epoch.last_ns, tuple(left)), late
+    return replace(epoch, holes=tuple(left)), late
 
 
 def _bounded(epochs: tuple[Epoch, ...]) -> tuple[tuple[Epoch, ...], int]:
@@ -182,5 +237,5 @@ def _bounded(epochs: tuple[Epoch, ...]) -> tuple[tuple[Epoch, ...], int]:
     for epoch in epochs:
         here = min(drop, len(epoch.holes))
         drop -= here
-        kept.append(Epoch(epoch.id, epoch.next, epoch.last_ns, epoch.holes[here:]))
+        kept.append(replace(epoch, holes=epoch.holes[here:]))
     return tuple(kept), excess

@@ -2,14 +2,15 @@ CREATE TABLE IF NOT EXISTS events
 (
     project_id LowCardinality(String) COMMENT 'Project: one tree, one ordered log',
     occurred DateTime64(6, 'UTC') COMMENT 'When it happened at its source' CODEC(Delta, ZSTD(1)),
-    event_id String COMMENT 'The same id in every topic and in the history API' CODEC(ZSTD(1)),
+    event_id String COMMENT 'The same id in every topic and in the history API' CODEC(ZSTD(3)),
     event LowCardinality(String) COMMENT 'created, written, modified, closed, deleted, renamed, attributes, gap, … or as a client named it',
-    path String COMMENT 'Relative to the project, /-separated; of a rename the old name' CODEC(ZSTD(1)),
-    renamed_to String COMMENT 'Of a rename: the new name; else empty' CODEC(ZSTD(1)),
-    size UInt64 COMMENT 'Bytes; 0 for directories, deletions and gaps',
+    path String COMMENT 'Relative to the project, /-separated; of a rename the old name' CODEC(ZSTD(6)),
+    renamed_to String COMMENT 'Of a rename: the new name; else empty' CODEC(ZSTD(6)),
+    size UInt64 COMMENT 'Bytes; 0 for directories, deletions and gaps' CODEC(T64, ZSTD(1)),
     filetype LowCardinality(String) COMMENT 'MIME type by name',
-    sha256 FixedString(32) COMMENT 'Content, as bytes; zeros where unknown',
-    previous_sha256 FixedString(32) COMMENT 'Content before; zeros where unknown',
+    digests FixedString(64) COMMENT 'previous_sha256 and sha256: in one column most of the former are compressed away' CODEC(ZSTD(3)),
+    sha256 FixedString(32) ALIAS toFixedString(substring(digests, 33, 32), 32) COMMENT 'Content, as bytes; zeros where unknown',
+    previous_sha256 FixedString(32) ALIAS toFixedString(substring(digests, 1, 32), 32) COMMENT 'Content before; zeros where unknown',
     hash_status LowCardinality(String) COMMENT 'ok, unstable, too_large, unreadable, vanished, not_regular, off; empty where not told',
     uid Nullable(Int64) COMMENT 'User id of the process that did it, where told',
     pid Nullable(Int64) COMMENT 'Process that did it, where told',
@@ -25,24 +26,27 @@ CREATE TABLE IF NOT EXISTS events
     host LowCardinality(String) COMMENT 'Host that reported it',
     agent LowCardinality(String) COMMENT 'Installation that reported it',
     epoch LowCardinality(String) COMMENT 'Numbering of its agent that seq belongs to',
-    seq UInt64 COMMENT 'Consecutive per agent, project and epoch' CODEC(Delta, ZSTD(1)),
+    seq UInt64 COMMENT 'Consecutive per agent, project and epoch' CODEC(DoubleDelta, ZSTD(1)),
     source LowCardinality(String) COMMENT 'kernel, rescan, startup, http',
     duplicate Bool COMMENT 'The content is what the path already held',
     late Bool COMMENT 'It filled an announced hole',
     key_id LowCardinality(String) COMMENT 'API key that reported it over HTTP',
-    details String COMMENT 'JSON object of what has no column: filenameB64, renamedToB64, birthNs, acl, flags, previous, gap, fields, extra' CODEC(ZSTD(1)),
+    details String COMMENT 'JSON object of what has no column: filenameB64, renamedToB64, birthNs, acl, flags, streams, previous, gap, fields, extra',
     sent DateTime64(6, 'UTC') COMMENT 'When its agent sent it' CODEC(Delta, ZSTD(1)),
     received DateTime64(6, 'UTC') COMMENT 'When the broker took it' CODEC(Delta, ZSTD(1)),
     kafka_topic LowCardinality(String) COMMENT 'Topic of its record',
     kafka_partition UInt32 COMMENT 'Partition of its record',
-    kafka_offset UInt64 COMMENT 'Offset of its record: one row per record' CODEC(Delta, ZSTD(1)),
-    src String COMMENT 'Raw offset, event index, record index: what it was made from' CODEC(ZSTD(1)),
+    kafka_offset UInt64 COMMENT 'Offset of its record: one row per record' CODEC(DoubleDelta, ZSTD(1)),
+    raw_offset UInt64 COMMENT 'Offset of the raw batch that it was made from' CODEC(DoubleDelta, ZSTD(1)),
+    raw_index UInt32 COMMENT 'Which event of that batch, from 0' CODEC(T64, ZSTD(1)),
+    src String ALIAS concat(toString(raw_offset), '.', toString(raw_index), '.0') COMMENT 'The same as in the header src of its record',
     INDEX kafka (kafka_partition, kafka_offset) TYPE minmax GRANULARITY 1,
     INDEX content sha256 TYPE bloom_filter(0.01) GRANULARITY 1,
-    INDEX names concat(path, '\0', renamed_to) TYPE text(tokenizer = ngrams(3))
+    INDEX names concat(path, '\0', renamed_to) TYPE text(tokenizer = ngrams(3)),
+    PROJECTION path_history (SELECT _part_offset ORDER BY project_id, path)
 )
 ENGINE = MergeTree
 PARTITION BY toYYYYMM(received)
 ORDER BY (project_id, occurred, event_id)
-SETTINGS non_replicated_deduplication_window = 10000
+SETTINGS default_compression_codec = 'ZSTD(1)', non_replicated_deduplication_window = 10000, ttl_only_drop_parts = 1
 COMMENT 'One row per event';

@@ -14,5 +14,5 @@ CREATE TABLE IF NOT EXISTS sessions
 ENGINE = ReplacingMergeTree
 PARTITION BY toYYYYMM(received)
 ORDER BY (project_id, event_id)
-SETTINGS non_replicated_deduplication_window = 10000
+SETTINGS non_replicated_deduplication_window = 10000, ttl_only_drop_parts = 1
 COMMENT 'Donutwork sessions that were started; read it with FINAL, a redelivered start stands twice until parts merge';

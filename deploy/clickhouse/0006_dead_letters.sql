@@ -18,5 +18,5 @@ CREATE TABLE IF NOT EXISTS dead_letters
 ENGINE = ReplacingMergeTree(kafka_offset)
 PARTITION BY toYYYYMM(received)
 ORDER BY (kafka_partition, kafka_offset)
-SETTINGS non_replicated_deduplication_window = 10000
+SETTINGS non_replicated_deduplication_window = 10000, ttl_only_drop_parts = 1
 COMMENT 'What could not be taken, and why; PLACE of fswire dead-letters is kafka_partition:kafka_offset';

@@ -10,5 +10,5 @@ CREATE TABLE IF NOT EXISTS activity
 ENGINE = SummingMergeTree
 PARTITION BY toYYYYMM(minute)
 ORDER BY (project_id, minute, event)
-SETTINGS non_replicated_deduplication_window = 10000
+SETTINGS non_replicated_deduplication_window = 10000, ttl_only_drop_parts = 1
 COMMENT 'Events per project, minute and event; take sums: rows of one minute stand apart until parts merge';

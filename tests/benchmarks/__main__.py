@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-NAMES = ("normalizer", "sink", "put", "latency", "startup")
+NAMES = ("normalizer", "sink", "put", "latency", "startup", "agent", "agent_scan", "stored_bytes")
 
 
 def main() -> None:

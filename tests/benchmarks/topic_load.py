@@ -14,11 +14,11 @@ from agent.kafka import KafkaSettings, partition_of
 PARTITIONS = 4
 
 
-async def create(kafka: KafkaSettings, *names: str) -> None:
-    """Make topics that are no part of fswire."""
+async def create(kafka: KafkaSettings, *names: str, configs: dict[str, str] | None = None) -> None:
+    """Make topics that are no part of fswire's own."""
     admin = AIOKafkaAdminClient(**kafka.client())
     await admin.start()
-    await admin.create_topics([NewTopic(name, PARTITIONS, 1) for name in names])
+    await admin.create_topics([NewTopic(name, PARTITIONS, 1, topic_configs=configs) for name in names])
     await admin.close()
 
 

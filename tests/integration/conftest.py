@@ -80,7 +80,12 @@ def kafka(broker: str) -> KafkaSettings:
 
 def _kafka_here(servers: ExitStack, directory: Path) -> str:
     taken: set[int] = set()
-    node = kafka_broker.Broker(directory, ports.pick(taken), ports.pick(taken))
+    return run_broker(servers, kafka_broker.Broker(directory, ports.pick(taken), ports.pick(taken)))
+
+
+def run_broker(servers: ExitStack, node: kafka_broker.Broker) -> str:
+    """Run a broker until `servers` is closed; return its bootstrap servers."""
+    directory = node.directory
     try:
         command = node.prepare(kafka_jars.class_path())
     except (ImportError, kafka_jars.JarsRefused, kafka_broker.BrokerRefused) as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import secrets
 import signal
@@ -11,15 +10,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from agent.event import Batch, Event, decode_batch
-from agent.kafka import KafkaSettings, partition_of
+from agent.kafka import KafkaSettings
+from tests.integration import raw_topic
+from tests.integration.raw_topic import once
 from tests.unit.agent.replay import on_disk, replay
 
 pytestmark = pytest.mark.stack
-PARTITIONS = 4
 _RUN = """
 import sys
 from agent import run, settings
@@ -42,16 +39,7 @@ def root(tmp_path: Path) -> Path:
 def raw(kafka: KafkaSettings) -> KafkaSettings:
     """Settings with a prefix of this test's own, under which a raw topic exists."""
     own = kafka.model_copy(update={"topic_prefix": f"t-{secrets.token_hex(4)}."})
-
-    async def create() -> None:
-        admin = AIOKafkaAdminClient(**own.client())
-        await admin.start()
-        try:
-            await admin.create_topics([NewTopic(own.topic("raw"), PARTITIONS, 1)])
-        finally:
-            await admin.close()
-
-    asyncio.run(create())
+    raw_topic.create(own)
     return own
 
 
@@ -73,48 +61,6 @@ def _agent(kafka: KafkaSettings, root: Path, state: Path) -> subprocess.Popen[st
         if '"started"' in line:
             return process
     raise AssertionError("the agent did not start")
-
-
-def _published(kafka: KafkaSettings) -> list[Batch]:
-    """Return all batches on the raw topic; each is where its project belongs, under its key."""
-
-    async def read() -> list[Batch]:
-        consumer = AIOKafkaConsumer(**kafka.client(), auto_offset_reset="earliest")
-        await consumer.start()
-        try:
-            partitions = [TopicPartition(kafka.topic("raw"), number) for number in range(PARTITIONS)]
-            consumer.assign(partitions)
-            ends = await consumer.end_offsets(partitions)
-            found: list[Batch] = []
-            while any([await consumer.position(each) < ends[each] for each in partitions]):
-                for records in (await consumer.getmany(timeout_ms=1000)).values():
-                    for record in records:
-                        batch = decode_batch(record.value)
-                        assert record.key == batch.project.encode()
-                        assert record.partition == partition_of(batch.project, PARTITIONS)
-                        found.append(batch)
-            return found
-        finally:
-            await consumer.stop()
-
-    return asyncio.run(read())
-
-
-def _once(batches: list[Batch]) -> list[Event]:
-    """Return every event once, as a consumer does that drops what is not above the last number of an epoch.
-
-    A number that is missing fails the test, within an epoch and at its end.
-    """
-    events = []
-    last: dict[str, int] = {}
-    for batch in batches:
-        if batch.previous is not None and batch.epoch not in last:
-            assert last.get(batch.previous.epoch, 0) == batch.previous.last_seq
-        expected = last.get(batch.epoch, 0) + 1
-        assert batch.first_seq <= expected
-        events += batch.events[expected - batch.first_seq :]
-        last[batch.epoch] = max(last.get(batch.epoch, 0), batch.first_seq + len(batch.events) - 1)
-    return events
 
 
 def _storm(root: Path, number: int) -> None:
@@ -140,7 +86,7 @@ def test_agent_publishes_everything_once(raw: KafkaSettings, root: Path, tmp_pat
     _, logged = process.communicate(timeout=30)
 
     assert process.returncode == 0, logged
-    events = _once(_published(raw))
+    events = once(raw_topic.published(raw))
     assert [event.kind for event in events[:2]] == ["baseline", "baseline"]
     assert sum(event.kind == "create" for event in events) == 60
     assert replay(events) == on_disk(root)
@@ -157,7 +103,7 @@ def test_agent_killed_again_and_again_loses_nothing(raw: KafkaSettings, root: Pa
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=30)
 
-    events = _once(_published(raw))
+    events = once(raw_topic.published(raw))
     gaps = [event.gap.reason for event in events if event.kind == "gap" and event.gap]
     assert gaps == ["agent_down"] * 4
     assert replay(events) == on_disk(root)
@@ -173,3 +119,18 @@ def test_agent_waits_for_a_topic(kafka: KafkaSettings, root: Path, tmp_path: Pat
 
     assert process.returncode == 0
     assert "broker_unavailable" in logged
+
+
+def test_agent_splits_what_its_topic_finds_too_large(
+    kafka: KafkaSettings, root: Path, tmp_path: Path
+) -> None:
+    """A topic that takes no batches gets every event all the same, each with its number."""
+    own = kafka.model_copy(update={"topic_prefix": f"t-{secrets.token_hex(4)}."})
+    raw_topic.create(own, max_message_bytes="1000")
+    process = _agent(own, root, tmp_path / "state")
+    _storm(root, 1)
+    process.send_signal(signal.SIGTERM)
+    _, logged = process.communicate(timeout=60)
+
+    assert '"unpublished": 0' in logged
+    assert replay(once(raw_topic.published(own))) == on_disk(root)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import secrets
 import select
 import signal
 import subprocess
+import time
+from pathlib import Path
 
 import pytest
+from aiokafka import AIOKafkaProducer
 
+from agent.event import Batch, Event, decode_batch, encode
+from agent.kafka import KafkaSettings, partition_of
 from tests.integration.running import FSWIRE, Stack
 
 pytestmark = pytest.mark.stack
@@ -100,6 +106,78 @@ def test_allowed_pattern_lets_projects_in(stack: Stack) -> None:
 
     assert f"pattern\t{word}-*\t" in stack.command("project", "list").stdout
     assert stack.send("PUT", path_of(f"{word}-host"), event(f"{word}-host"))[0] == 200
+
+
+def test_workflow_is_applied_listed_triggered_and_deleted(stack: Stack, tmp_path: Path) -> None:
+    """Taken up without a restart; a file with a fault is refused in one line and changes nothing."""
+    project = f"flow-{secrets.token_hex(4)}"
+    stack.command("project", "create", project)
+    file = tmp_path / "flow.toml"
+    file.write_text(
+        f'[[workflow]]\nname = "{project}"\nproject = "{project}"\n'
+        f'trigger = "DirectoryMonitor.{project}.created.notify"\n[workflow.action.topic]\ntopic = "nowhere"\n'
+    )
+
+    applied = stack.command("workflow", "apply", str(file))
+    listed = stack.command("workflow", "list")
+    _, answer = stack.send("PUT", path_of(project), event(project), stack.admin_key)
+    file.write_text(file.read_text().replace("topic]", "mail]"))
+    refused = stack.command("workflow", "apply", str(file))
+    deleted = stack.command("workflow", "delete", project)
+
+    assert (applied.returncode, applied.stdout) == (0, f"{project}: applied\n")
+    assert f"{project}\t{project}\tDirectoryMonitor.{project}.created.notify\ttopic" in listed.stdout
+    assert isinstance(answer, dict)
+    assert answer["workflowTriggered"] is True
+    assert (refused.returncode, len(refused.stderr.splitlines())) == (1, 1)
+    assert "mail" in refused.stderr
+    assert deleted.returncode == 0
+    assert project not in stack.command("workflow", "list").stdout
+
+
+def test_dead_letters_are_listed_shown_and_replayed(stack: Stack) -> None:
+    """What an unregistered project sent waits, and is taken once the project is there; nothing is doubled."""
+    project = f"late-{secrets.token_hex(4)}"
+    batch = Batch(
+        v=1,
+        project=project,
+        host="h",
+        sent_ns=time.time_ns(),
+        agent="agt_1",
+        epoch="e1",
+        first_seq=1,
+        events=[Event("create", f"f{number}", time.time_ns()) for number in range(3)],
+    )
+    asyncio.run(_publish(stack.kafka, batch))
+
+    listed: list[list[str]] = []
+    while not listed:
+        shown = stack.command("dead-letters", "list", "--project", project).stdout
+        listed = [line.split("\t") for line in shown.splitlines()[1:]]
+    place = listed[0][0]
+    held = stack.command("dead-letters", "show", place)
+    too_early = stack.command("dead-letters", "replay")
+    stack.command("project", "create", project)
+    replayed = [stack.command("dead-letters", "replay", "--project", project) for _ in range(2)]
+
+    assert listed[0][4] == "unknown_project"
+    assert decode_batch(held.stdout.encode()).events == batch.events
+    assert (too_early.returncode, len(too_early.stderr.splitlines())) == (1, 1)
+    assert [each.stdout for each in replayed] == [f"{place}: replayed\n"] * 2
+    count = f"SELECT count() FROM events WHERE project_id = '{project}'"
+    stack.await_rows(count, 3)
+    assert stack.command("dead-letters", "replay", "99:1").returncode == 1
+
+
+async def _publish(kafka: KafkaSettings, batch: Batch) -> None:
+    producer = AIOKafkaProducer(**kafka.producer())
+    await producer.start()
+    try:
+        partitions = len(await producer.partitions_for(kafka.topic("raw")))
+        partition = partition_of(batch.project, partitions)
+        await producer.send_and_wait(kafka.topic("raw"), encode(batch), batch.project.encode(), partition)
+    finally:
+        await producer.stop()
 
 
 def test_topics_and_schema_are_applied_twice_without_a_change(stack: Stack) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
@@ -172,10 +173,32 @@ def test_heartbeat_is_kept_and_shown(own: KafkaSettings, running: Worker) -> Non
     """A batch without events is its agent's last sign of life: a record, and a metric of the worker."""
     write(own, ("tests", batch("tests", 1, agent="agt_alive")))
 
-    records = read_until(own, "agents", lambda records: any(each.key == b"agt_alive/tests" for each in records))
+    records = read_until(
+        own, "agents", lambda records: any(each.key == b"agt_alive/tests" for each in records)
+    )
 
     assert shown(records[-1])["projectId"] == "tests"
     running.await_text('{agent="agt_alive",project="tests"}', running.metrics)
+
+
+def test_silent_agent_is_shown_by_the_next_worker(kafka: KafkaSettings, tmp_path: Path) -> None:
+    """An agent that fell silent before the worker was restarted still stands out."""
+    own = make_topics(kafka, "tests")
+    series = 'fswire_agent_last_seen_timestamp_seconds{agent="agt_gone",project="tests"}'
+    with worker(own, tmp_path) as running:
+
+        def page() -> str:
+            try:
+                return running.metrics()
+            except httpx2.TransportError:  # it is not up yet
+                return ""
+
+        write(own, ("tests", batch("tests", 1, agent="agt_gone")))
+        running.await_text(series, page)
+        running.end(signal.SIGTERM)
+        running.start()
+
+        running.await_text(series, page)
 
 
 def test_tail_follows_from_now_on(own: KafkaSettings, running: Worker) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from importlib import resources
 from typing import Any
 
 import pytest
 from pydantic import SecretStr
 
-from deploy import ports, schema
+from deploy import ddl, ports, schema
 from processors.clickhouse import ClickHouseUnavailable
 from tests.integration.databases import Place, StoreProcess, running_store
 
@@ -68,6 +70,94 @@ def test_index_is_used_by_its_predicate(client: Any, index: str, predicate: str)
     explained = client.query(f"EXPLAIN indexes = 1 SELECT event_id FROM events WHERE {predicate}").result_rows
 
     assert any(line[0].strip() == f"Name: {index}" for line in explained)
+
+
+def test_history_of_a_path_is_read_from_its_projection(client: Any) -> None:
+    """Rows of one path are found without reading the time ranges that they lie in."""
+    client.command(
+        "INSERT INTO events (project_id, occurred, event_id, path, kafka_offset) "
+        "SELECT 'paths', toDateTime64(number, 6), toString(number), toString(number % 20000), number "
+        "FROM numbers(100000)"
+    )
+    client.command("OPTIMIZE TABLE events FINAL")
+    query = "SELECT event_id FROM events WHERE project_id = 'paths' AND path = '77' ORDER BY kafka_offset"
+    settings = {"min_table_rows_to_use_projection_index": 0}
+
+    explained = client.query(f"EXPLAIN projections = 1 {query}", settings=settings).result_rows
+    found = client.query(query, settings=settings).result_rows
+
+    assert any(line[0].strip() == "Name: path_history" for line in explained)
+    assert [row[0] for row in found] == ["77", "20077", "40077", "60077", "80077"]
+
+
+def _days(client: Any) -> dict[str, int]:
+    created = client.query(
+        "SELECT name, create_table_query FROM system.tables WHERE database = currentDatabase()"
+    ).result_rows
+    return {name: days for name, query in created if (days := ddl.days_kept(query))}
+
+
+def test_rows_are_kept_for_ever_until_days_are_set(store: StoreProcess, client: Any) -> None:
+    """Set, changed and taken away by running it again; only tables that grow have days; whole parts go."""
+    url = SecretStr(store.place.url)
+    assert _days(client) == {}
+
+    lines = schema.apply(url, keep_days=30)[len(schema.migrations()) :]
+
+    assert lines == [f"{table}: rows are kept for 30 days" for table in ddl.KEPT]
+    assert _days(client) == dict.fromkeys(ddl.KEPT, 30)
+    assert schema.apply(url, keep_days=30)[len(schema.migrations()) :] == []
+    assert schema.apply(url)[len(schema.migrations()) :] == []
+    assert _days(client) == dict.fromkeys(ddl.KEPT, 30)
+    schema.apply(url, keep_days=7)
+    assert _days(client) == dict.fromkeys(ddl.KEPT, 7)
+    schema.apply(url, keep_days=0)
+    assert _days(client) == {}
+    whole = "SELECT name FROM system.tables WHERE engine_full LIKE '%ttl_only_drop_parts = 1%'"
+    assert {row[0] for row in client.query(whole).result_rows} == set(ddl.KEPT)
+
+
+def test_expired_rows_are_dropped(store: StoreProcess, client: Any) -> None:
+    """What was received before is gone with its part, what came later stays."""
+    client.command(
+        "INSERT INTO events (project_id, event_id, received) "
+        "VALUES ('kept', 'old', now() - INTERVAL 400 DAY), ('kept', 'new', now())"
+    )
+
+    schema.apply(SecretStr(store.place.url), keep_days=90)
+    client.command("OPTIMIZE TABLE events FINAL")
+
+    left = client.query("SELECT event_id FROM events WHERE project_id = 'kept'").result_rows
+    schema.apply(SecretStr(store.place.url), keep_days=0)
+    assert left == [("new",)]
+
+
+@pytest.mark.parametrize("migration", schema.migrations(), ids=str)
+def test_statements_for_a_cluster_can_be_read(client: Any, migration: schema.Migration) -> None:
+    """ClickHouse parses what every server of a cluster is given; there is no cluster here to run it on."""
+    statements = ddl.statements(migration.statement, "fleet")
+
+    for statement in statements:
+        client.query(f"EXPLAIN AST {statement}")
+        assert " ON CLUSTER 'fleet'" in statement.splitlines()[0]
+    assert (len(statements) == 2) == migration.statement.startswith("CREATE TABLE")
+
+
+def test_roles_can_be_read(client: Any) -> None:
+    """ClickHouse parses every statement of `roles.sql`; the embedded engine has no users to make."""
+    text = resources.files("deploy").joinpath("clickhouse", "roles.sql").read_text("utf-8")
+    statements = [each.strip() for each in re.sub("^--.*$", "", text, flags=re.MULTILINE).split(";")]
+
+    for statement in filter(None, statements):
+        client.query(f"EXPLAIN AST {statement}")
+    granted = set(re.findall(r"GRANT SELECT ON default\.(\w+) TO fswire_analyst;", text))
+
+    tables = {
+        re.split(r"[\s(]+", each.statement)[5]
+        for each in schema.migrations()
+        if each.statement.startswith("CREATE TABLE")
+    }
+    assert granted == tables
 
 
 def test_changed_migration_is_refused(store: StoreProcess, monkeypatch: pytest.MonkeyPatch) -> None:

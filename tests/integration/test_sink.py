@@ -386,6 +386,32 @@ def test_sessions_become_rows(line: _Line) -> None:
     assert line.sessions() == [("s1",), ("s2",)]
 
 
+def test_heartbeats_and_sessions_of_every_partition_become_rows(line: _Line, tmp_path: Path) -> None:
+    """Their topic is read by two groups of one process: neither keeps a partition from the other."""
+
+    def rows_are_there() -> bool:
+        found = [line._query(f"SELECT count() FROM {table} {of_topic}") for table in ("sessions", "agents")]
+        return found == [[(_PARTITIONS,)], [(_PARTITIONS,)]]
+
+    of_topic = f"FINAL WHERE kafka_topic = '{line.kafka.topic(topics.AGENTS)}'"
+
+    async def produce() -> None:
+        async with AIOKafkaProducer(**line.kafka.producer()) as producer:
+            for partition in range(_PARTITIONS):
+                name, topic = f"{line.group}-{partition}", line.kafka.topic(topics.AGENTS)
+                session = json.dumps({"eventId": name, "projectId": "proj"}).encode()
+                heartbeat = json.dumps({"agent": name, "projectId": "proj"}).encode()
+                await producer.send(topic, session, f"session/proj/{name}".encode(), partition)
+                await producer.send(topic, heartbeat, f"{name}/proj".encode(), partition)
+
+    asyncio.run(produce())
+
+    with _process(line, tmp_path / "sink.log") as process:
+        _await(rows_are_there, process, tmp_path / "sink.log", timeout_s=30)
+
+    assert rows_are_there()
+
+
 def test_row_is_visible_within_a_second(line: _Line) -> None:
     """At low load a record waits for nobody: its age is the limit."""
     seen: list[float] = []

@@ -8,6 +8,7 @@ import secrets
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 from aiokafka import AIOKafkaProducer
 
@@ -106,6 +107,30 @@ def test_agents_show_their_last_sign_of_life(stack: Stack) -> None:
         stack, "SELECT backend, watched >= directories FROM agents FINAL WHERE directories > 0 LIMIT 1"
     )
     assert (backend, watched) == ("inotify", "1")
+
+
+def test_retired_agent_is_no_row_any_more(stack: Stack, project: str) -> None:
+    """It goes from all its projects, others stay; once gone it is unknown, until its next heartbeat."""
+    agent = f"agt_{secrets.token_hex(4)}"
+    retiring = msgspec.structs.replace(batch(project), agent=agent)
+    elsewhere = msgspec.structs.replace(retiring, project="watched")
+    asyncio.run(publish(stack.kafka, retiring, elsewhere, batch(project)))
+    stack.await_rows(f"SELECT count() FROM agents FINAL WHERE agent = '{agent}'", 2)
+    stack.await_rows(f"SELECT count() FROM agents FINAL WHERE project_id = '{project}'", 2)
+
+    retired = stack.command("agent", "retire", agent)
+
+    assert (retired.stderr, retired.stdout.splitlines()) == (
+        "",
+        sorted(f"{agent}: retired from {each}" for each in (project, "watched")),
+    )
+    stack.await_rows(f"SELECT count() = 0 FROM agents FINAL WHERE agent = '{agent}'", 1)
+    assert rows(stack, f"SELECT agent FROM agents FINAL WHERE project_id = '{project}'") == [["agt_1"]]
+    again = stack.command("agent", "retire", agent)
+    assert (again.returncode, again.stdout) == (1, "")
+    assert f"no agent '{agent}' has sent a heartbeat" in again.stderr
+    asyncio.run(publish(stack.kafka, retiring))
+    stack.await_rows(f"SELECT count() FROM agents FINAL WHERE agent = '{agent}'", 1)
 
 
 def test_dead_letters_are_rows(stack: Stack) -> None:

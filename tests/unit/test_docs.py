@@ -44,7 +44,8 @@ def settings() -> Iterator[str]:
             for value in vars(importlib.import_module(module.name)).values():
                 if isinstance(value, type) and issubclass(value, BaseSettings) and value is not BaseSettings:
                     prefix = value.model_config["env_prefix"]
-                    yield from (f"{prefix}{field}".upper() for field in value.model_fields)
+                    fields = value.model_fields.items()
+                    yield from (f"{prefix}{field.alias or name}".upper() for name, field in fields)
 
 
 def tables() -> Iterator[str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.unit.agent.processes import Process
 from tests.unit.agent.watched import Watched
 
 
@@ -18,6 +19,13 @@ def root(tmp_path: Path) -> Path:
     directory = tmp_path / "root"
     directory.mkdir()
     return directory
+
+
+@pytest.fixture
+def spawn() -> Iterator[Callable[..., Process]]:
+    """Return what starts an agent as a process; none is left behind."""
+    with ExitStack() as stack:
+        yield lambda *arguments, **others: stack.enter_context(Process(*arguments, **others))
 
 
 @pytest.fixture

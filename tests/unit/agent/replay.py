@@ -37,12 +37,17 @@ def replay(events: Iterable[Event]) -> Tree:
 def _apply(tree: Tree, event: Event) -> None:
     path = path_of(event)
     content = "" if event.is_dir else event.sha256
-    if event.kind in ("create", "baseline") or (event.kind == "rename" and event.moved == "in"):
+    if event.kind == "baseline" and path in tree:
+        assert event.sha256, f"baseline of a path that is there, without its content: {path!r}"
+        tree[path] = content
+    elif event.kind in ("create", "baseline") or (event.kind == "rename" and event.moved == "in"):
         assert path not in tree, f"{event.kind} of a path that is there: {path!r}"
         tree[path] = content
     elif event.kind == "delete":
         assert path in tree, f"delete of a path that is not there: {path!r}"
-        assert not _below(tree, path), f"delete of a directory that is not empty: {path!r}"
+        assert tree[path] != "" or not _below(tree, path), (
+            f"delete of a directory that is not empty: {path!r}"
+        )
         del tree[path]
     elif event.kind == "rename":
         assert path in tree, f"rename of a path that is not there: {path!r}"

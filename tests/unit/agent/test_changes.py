@@ -6,10 +6,12 @@ import stat
 
 from agent import changes
 from agent.baseline import Known
-from agent.event import Former
+from agent.event import Former, Stream
+from agent.extended import NOTHING, Extended
 from agent.files import State, filetype
 
 OLD = State(stat.S_IFREG | 0o644, 10, 100, 200, 300, 50, 1000, 1000, 1, 2)
+STREAM = Stream("colour", 4, "ab" * 32)
 
 
 def test_content_unchanged() -> None:
@@ -56,6 +58,27 @@ def test_attributes_of_touch() -> None:
         ["mtime", "atime"],
         Former(mtime_ns=100, atime_ns=200),
     )
+
+
+def test_attributes_of_chattr_and_setfattr() -> None:
+    """Flags, ACL and streams come with their old values, empty where there was none."""
+    old, new = OLD.having(NOTHING), OLD._replace(flags=0x10).having(Extended("user::rw-", (STREAM,)))
+
+    assert changes.of_attributes(old, new, times=True) == (
+        ["flags", "acl", "streams"],
+        Former(flags=[], acl="", streams=[]),
+    )
+    assert changes.of_attributes(new, old, times=True)[1] == Former(
+        flags=["immutable"], acl="user::rw-", streams=[STREAM]
+    )
+
+
+def test_attributes_that_one_of_two_looks_does_not_know() -> None:
+    """What was not known, or cannot be read, is no change."""
+    full = OLD._replace(flags=0x10).having(Extended("user::rw-", (STREAM,)))
+
+    assert changes.of_attributes(OLD._replace(flags=None), full, times=True) == ([], Former())
+    assert changes.of_attributes(full, OLD._replace(flags=None), times=True) == ([], Former())
 
 
 def test_filetype_by_name() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import socket
+import threading
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,46 @@ def test_digest_of_a_file_that_keeps_changing(tmp_path: Path, monkeypatch: pytes
     assert state is not None
     monkeypatch.setattr("agent.hashing.os.read", read_and_append)
     digest = Hasher(1000).digest(bytes(path), state)
+
+    assert (digest.status, digest.sha256) == ("unstable", None)
+
+
+def test_digest_of_a_file_that_grows_past_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was small enough at the look and grows while it is read need not have an end."""
+    path = tmp_path / "f"
+    path.write_bytes(b"x" * 10)
+    read = os.read
+
+    def read_and_append(descriptor: int, count: int) -> bytes:
+        with path.open("ab") as file:
+            file.write(b"more" * 10)
+        return read(descriptor, count)
+
+    state = look(bytes(path))
+    assert state is not None
+    monkeypatch.setattr("agent.hashing.os.read", read_and_append)
+
+    assert Hasher(20).digest(bytes(path), state).status == "too_large"
+
+
+def test_digest_of_a_sparse_file(tmp_path: Path) -> None:
+    """Holes are zeros, as for everyone who reads the file."""
+    with (tmp_path / "f").open("wb") as file:
+        file.seek(700_000)
+        file.write(b"end")
+
+    assert _digest(tmp_path / "f").sha256 == hashlib.sha256(bytes(700_000) + b"end").digest()
+
+
+def test_digest_that_is_given_up(tmp_path: Path) -> None:
+    """Whoever does not want it any more has it end with the block that is being read."""
+    (tmp_path / "f").write_bytes(b"x")
+    state = look(bytes(tmp_path / "f"))
+    assert state is not None
+    given_up = threading.Event()
+    given_up.set()
+
+    digest = Hasher(100).digest(bytes(tmp_path / "f"), state, None, given_up)
 
     assert (digest.status, digest.sha256) == ("unstable", None)
 

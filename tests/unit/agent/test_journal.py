@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import itertools
+import os
+import shutil
 import signal
 import sqlite3
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from agent.baseline import ROOT_KEY, Known
+from agent.bounds import PAGE_BYTES
+from agent.damage import JournalCorrupt
 from agent.event import Batch, Event, Previous, decode_batch
 from agent.files import State
-from agent.journal import MAX_ROW_EVENTS, Journal, JournalCorrupt, Made, open_journal
+from agent.journal import MAX_ROW_EVENTS, Journal, JournalFull, JournalRefused, Made, open_journal
 from agent.outbox import Outbox
 
 MADE = Made("machine", 1, 2)
+MAX_BYTES = 16 * 1024**2
 STATE = State(stat.S_IFREG | 0o644, 10, 100, 200, 300, 50, 0, 0, 1, -5)
 
 
@@ -137,6 +144,21 @@ def test_previous_names_an_epoch_that_was_published(tmp_path: Path) -> None:
         assert [batch.previous for batch in _batches(outbox)] == [Previous(first.epoch, 1)]
 
 
+def test_previous_passes_over_an_epoch_without_events(tmp_path: Path) -> None:
+    """An agent that was killed before it had anything to say leaves no link of the chain."""
+    path = tmp_path / "journal.db"
+    with Journal(path, MADE) as first:
+        first.append(_event("a"))
+        first.commit()
+    with Journal(path, MADE):
+        pass
+    with Journal(path, MADE) as third, Outbox(path, "p", "host") as outbox:
+        third.append(_event("b"))
+        third.commit()
+
+        assert [batch.previous for batch in _batches(outbox)] == [None, Previous(first.epoch, 1)]
+
+
 def test_heartbeat_has_the_next_number(tmp_path: Path) -> None:
     """A heartbeat is a batch without events."""
     path = tmp_path / "journal.db"
@@ -167,18 +189,188 @@ def test_copied_journal_is_a_new_agent(tmp_path: Path, other: Made) -> None:
     assert (new.first_seq, new.previous) == (1, None)
 
 
-def test_damaged_journal_is_kept_aside(tmp_path: Path) -> None:
-    """A file that is no journal does not stop the agent, and is not thrown away."""
-    path = tmp_path / "journal.db"
-    path.write_bytes(b"this is no database" * 1000)
-    with pytest.raises(JournalCorrupt):
-        Journal(path, MADE)
+def _used(path: Path, events: int = 3000) -> Journal:
+    """Return a journal that has been used; its files stay as they are while it is open."""
+    journal = Journal(path, MADE)
+    for index in range(events):
+        journal.append(_event(f"a file with a name of its own {index}"))
+        journal.baseline.put(ROOT_KEY, str(index).encode(), Known(None, STATE, b"s" * 32))
+        journal.commit_if_large()
+    journal.commit()
+    return journal
 
-    journal, aside = open_journal(path, MADE)
+
+def _rubbish(path: Path) -> None:
+    path.write_bytes(b"this is no database" * 1000)
+
+
+def _empty(path: Path) -> None:
+    os.truncate(path, 0)
+
+
+def _truncated(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def _overwritten(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.seek(path.stat().st_size // 3)
+        file.write(b"\xa5" * 5 * PAGE_BYTES)
+
+
+def _half_gone(path: Path) -> None:
+    path.unlink()
+    path.with_name("journal.db-wal").write_bytes(b"rest")
+
+
+@pytest.mark.parametrize("damage", [_rubbish, _empty, _truncated, _overwritten, _half_gone])
+def test_damaged_journal_is_kept_aside(tmp_path: Path, damage: Callable[[Path], None]) -> None:
+    """Whatever happened to the file: it stays, a new agent begins a new epoch, and owes a gap."""
+    path = tmp_path / "journal.db"
+    with _used(path) as old:
+        agent, epoch = old.meta.agent, old.epoch
+    damage(path)
+    remains = path.read_bytes() if path.exists() else None
+
+    journal, aside = open_journal(path, MADE, MAX_BYTES)
 
     with journal:
-        assert aside is not None
-        assert aside.read_bytes().startswith(b"this is no database")
+        assert journal.first_gap() == "identity"
+        assert journal.meta.agent != agent
+        assert journal.epoch != epoch
+        assert remains is None or (aside is not None and aside.read_bytes() == remains)
+
+
+def test_gap_of_a_damaged_journal_is_owed_until_it_is_announced(tmp_path: Path) -> None:
+    """An agent that ends before it could say so says it at its next start."""
+    path = tmp_path / "journal.db"
+    _rubbish(path)
+    first, _ = open_journal(path, MADE, MAX_BYTES)
+    with first:
+        pass
+    second, aside = open_journal(path, MADE, MAX_BYTES)
+
+    with second:
+        assert aside is None
+        assert second.first_gap() == "identity"
+
+
+def test_commit_of_a_note_alone(tmp_path: Path) -> None:
+    """What is noted about the journal lasts, though no event or path changes with it."""
+    path = tmp_path / "journal.db"
+    with open_journal(path, MADE, MAX_BYTES)[0] as journal:
+        journal.note()
+        journal.meta.complete = True
+        journal.commit()
+
+    with open_journal(path, MADE, MAX_BYTES)[0] as again:
+        assert again.meta.complete
+
+
+def test_damaged_journals_do_not_fill_the_disk(tmp_path: Path) -> None:
+    """Of those kept aside the newest two stay."""
+    path = tmp_path / "journal.db"
+    for number in range(4):
+        path.write_bytes(b"no database %d" % number * 1000)
+        open_journal(path, MADE, MAX_BYTES)[0].__exit__()
+
+    kept = sorted(tmp_path.glob("journal.db.damaged-*"))
+    assert [file.read_bytes()[:13] for file in kept] == [b"no database 2", b"no database 3"]
+
+
+def test_torn_log_leaves_whole_transactions(tmp_path: Path) -> None:
+    """What a power cut tears off the end of the log was never there; what is left is consistent."""
+    path = tmp_path / "journal.db"
+    with _used(path, 3000):
+        (tmp_path / "torn").mkdir()
+        torn = tmp_path / "torn/journal.db"
+        for suffix in ("", "-wal"):
+            shutil.copy(path.with_name(path.name + suffix), torn.with_name(torn.name + suffix))
+    log = torn.with_name("journal.db-wal")
+    os.truncate(log, log.stat().st_size * 2 // 3)
+    journal, aside = open_journal(torn, MADE, MAX_BYTES)
+
+    with journal, Outbox(torn, "p", "host") as outbox:
+        events = sum(len(batch.events) for batch in _batches(outbox))
+        assert aside is None
+        assert 0 < events < 3000
+        assert sum(1 for _ in journal.baseline.children(ROOT_KEY)) == events
+        assert journal.first_gap() == "agent_down"
+
+
+def test_row_that_is_not_as_it_was_written_is_damage(tmp_path: Path) -> None:
+    """A byte that fell over within an event, which SQLite does not see, is never sent."""
+    path = tmp_path / "journal.db"
+    with _used(path, 10) as journal, Outbox(path, "p", "host") as outbox:
+        journal._database.execute("UPDATE outbox SET events = CAST(replace(events, 'name', 'nase') AS BLOB)")
+
+        with pytest.raises(JournalCorrupt, match="row 1"):
+            outbox.next(0)
+
+
+def test_journal_that_cannot_be_opened_is_refused(tmp_path: Path) -> None:
+    """The message names the journal and says why."""
+    (tmp_path / "file").touch()
+    with pytest.raises(JournalRefused, match=r"file.*journal\.db.*(exists|directory)"):
+        open_journal(tmp_path / "file/journal.db", MADE, MAX_BYTES)
+
+
+def test_journal_stays_within_its_limit_on_disk(tmp_path: Path) -> None:
+    """Database, log and reserve together, at every moment, whatever is appended."""
+    path = tmp_path / "journal.db"
+    most = 0
+    with Journal(path, MADE, MAX_BYTES) as journal, Outbox(path, "p", "host") as outbox:
+        with pytest.raises((JournalFull, sqlite3.OperationalError), match=r"in use|full"):
+            for index in itertools.count():
+                journal.append(_event(f"{index}" * 400))
+                journal.baseline.put(ROOT_KEY, b"%d" % hash(str(index)), Known(None, STATE, b"s" * 32))
+                journal.commit_if_large()
+                most = max(most, outbox.bytes_on_disk())
+        journal.rollback()
+        depth = outbox.depth(0)
+
+        assert most <= MAX_BYTES
+        assert most >= MAX_BYTES // 2
+        assert not journal.has_room()
+        assert depth == journal.last_seq == sum(len(batch.events) for batch in _batches(outbox))
+
+
+def test_reserve_takes_a_gap_when_nothing_else_fits(tmp_path: Path) -> None:
+    """A full journal still takes what says that it is full, and what was acknowledged still leaves it."""
+    path = tmp_path / "journal.db"
+    with Journal(path, MADE, MAX_BYTES) as journal, Outbox(path, "p", "host") as outbox:
+        with pytest.raises(JournalFull):
+            for index in itertools.count():
+                journal.append(_event(f"{index}" * 800))
+                journal.commit_if_large()
+        journal.rollback()
+        journal.open_reserve()
+        journal.append(_event("gap"))
+        journal.commit()
+        batches = _batches(outbox)
+        journal.forget(1_000_000)
+        journal.commit()
+
+        assert batches[-1].events[-1].path == "gap"
+        assert journal.has_room()
+        assert outbox.depth(0) == 0
+
+
+def test_journal_gives_the_disk_back_what_an_outage_took(tmp_path: Path) -> None:
+    """Opened again after the broker has taken everything, it is small."""
+    path = tmp_path / "journal.db"
+    with Journal(path, MADE) as journal:
+        for index in range(40_000):
+            journal.append(_event(f"{index}" * 500))
+            journal.commit_if_large()
+        journal.forget(1_000_000)
+        journal.commit()
+    large = path.stat().st_size
+    with Journal(path, MADE):
+        pass
+
+    assert large > 64 * 1024**2
+    assert path.stat().st_size < large / 100
 
 
 def test_batches_are_bounded(tmp_path: Path) -> None:
@@ -225,3 +417,18 @@ def test_full_disk_is_an_error_of_the_commit(tmp_path: Path) -> None:
         journal.rollback()
 
         assert _paths(_batches(outbox)) == ["kept"]
+
+
+def test_depth_counts_events_of_all_epochs(tmp_path: Path) -> None:
+    """What waits is told from a few numbers, whatever it is: events behind a row, older epochs included."""
+    path = tmp_path / "journal.db"
+    with Journal(path, MADE) as first:
+        for name in ("a", "b"):
+            first.append(_event(name))
+            first.commit()
+    with Journal(path, MADE) as second, Outbox(path, "p", "host") as outbox:
+        for name in ("c", "d", "e"):
+            second.append(_event(name))
+        second.commit()
+
+        assert [outbox.depth(row) for row in range(4)] == [5, 4, 3, 0]

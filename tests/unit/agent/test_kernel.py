@@ -304,7 +304,7 @@ def test_names_of_any_bytes(root: Path, watch: Watch) -> None:
 def test_reads_are_reported_only_when_asked_for(root: Path, watch: Watch) -> None:
     """Opens and reads of others are reported on request, the agent's own never."""
     (root / "f").write_bytes(b"x")
-    watched = watch(kinds=["open", "access", "closeNoWrite"])
+    watched = watch(kinds=["open", "access", "closeNoWrite"], actors=False)  # this process is the agent
     (root / "f").read_bytes()
     watched.until(has("closeNoWrite", "f"))
     (root / "g").write_bytes(b"y")  # which the agent hashes

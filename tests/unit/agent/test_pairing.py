@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.pairing import Move, Pairing
-from agent.records import CREATE, DELETE, MOVED_FROM, MOVED_TO, Record
+from agent.records import CREATE, DELETE, ISDIR, MOVED_FROM, MOVED_TO, Record
 
 
 def _record(mask: int, name: bytes, cookie: int = 0, time_ns: int = 0) -> Record:
@@ -86,3 +86,26 @@ def test_pairing_keeps_every_record_once(script: list[tuple[int, int]]) -> None:
         found += [record for record in ends if record is not None]
 
     assert sorted(found) == sorted(records)
+
+
+def test_pairing_counts_directories_that_come_and_go() -> None:
+    """While one is held, a path may lead elsewhere by now; a rename within counts with both its ends."""
+    made, old, new = (
+        _record(CREATE | ISDIR, b"d"),
+        _record(MOVED_FROM | ISDIR, b"a", 7),
+        _record(MOVED_TO | ISDIR, b"b", 7),
+    )
+    pairing = _queue(made, _record(CREATE, b"f"), old, new)
+    held = [pairing.directories for _ in pairing.ready()]
+
+    assert held == [2, 2, 0]
+    assert pairing.directories == 0
+
+
+def test_pairing_tells_what_comes_next_for_a_name() -> None:
+    """However many records are held of it."""
+    masks = [CREATE, DELETE, CREATE]
+    pairing = _queue(*(_record(mask, b"same") for mask in masks), _record(CREATE, b"other"))
+    coming = [pairing.coming(1, b"same")] + [pairing.coming(1, b"same") for _ in pairing.ready()]
+
+    assert coming == [*masks, 0, 0]

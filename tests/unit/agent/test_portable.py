@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.unit.agent.replay import on_disk, replay
-from tests.unit.agent.watched import Watched
+from tests.unit.agent.watched import Watched, has
 
 Watch = Callable[..., Watched]
 
@@ -23,13 +23,24 @@ def test_portable_reports_the_tree(root: Path, tmp_path: Path, watch: Watch) -> 
     watched.wait(lambda: replay(watched.events()) == on_disk(root))
     (root / "renamed/f").write_bytes(b"changed")
     shutil.rmtree(root / "new")
-    (root / "bad\udcff").write_bytes(b"")
     watched.wait(lambda: replay(watched.events()) == on_disk(root))
     watched.stop()
 
     found = [event for event in watched.events() if event.kind not in ("baseline", "gap", "gap_closed")]
     assert {event.source for event in found} == {"rescan"}
     assert {event.kind for event in found} <= {"create", "delete", "modify", "attribute"}
+
+
+def test_portable_gives_up_on_names_that_are_no_text(root: Path, watch: Watch) -> None:
+    """watchfiles fails at each look at such a name: the loss is said, and the tree is polled from then on."""
+    watched = watch(backend="watchfiles", poll_every_s=0.05)
+    (root / "bad\udcff").mkdir()
+    (root / "bad\udcff/f").write_bytes(b"x")
+    watched.until(has("gap_closed", ""))
+    (root / "bad\udcff/f").write_bytes(b"y")
+    watched.until(lambda events: replay(events) == on_disk(root))
+
+    assert watched.coverage.backend == "poll"
 
 
 def test_portable_root_removed_and_back(root: Path, watch: Watch) -> None:

@@ -11,7 +11,7 @@ import pytest
 from aiokafka.errors import KafkaConnectionError, MessageSizeTooLargeError
 
 from agent import publish
-from agent.event import Batch, Event, decode_batch
+from agent.event import Batch, Event, Status, decode_batch
 from agent.handover import Handover
 from agent.journal import Journal, Made
 from agent.outbox import Outbox
@@ -48,7 +48,14 @@ class Line:
         self.handover = Handover()
         outbox = stack.enter_context(Outbox(path, "p", "host"))
         self.publisher = Publisher(
-            outbox, self.handover, broker.send, None, where="test", heartbeat_s=heartbeat_s
+            outbox,
+            self.handover,
+            broker.send,
+            None,
+            project="p",
+            where="test",
+            heartbeat_s=heartbeat_s,
+            status=Status,
         )
 
     def write(self, *names: str) -> None:
@@ -155,5 +162,59 @@ def test_publisher_is_heard_when_nothing_happens(tmp_path: Path) -> None:
             await task
 
             assert [(batch.first_seq, len(batch.events)) for batch in broker.batches][:2] == [(1, 1), (2, 0)]
+
+    asyncio.run(scenario())
+
+
+def test_publisher_that_reads_damage_says_so_and_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A row that is not as it was written is not sent; the journal that takes its place is, from number 1."""
+    monkeypatch.setattr(publish, "_UNREADABLE_S", 0.001)
+
+    async def scenario() -> None:
+        broker = Broker()
+        with ExitStack() as stack:
+            line = Line(tmp_path, stack, broker, heartbeat_s=0.01)
+            line.write("a")
+            line.journal._database.execute("UPDATE outbox SET checksum = checksum + 1")
+            doubted = asyncio.Event()
+            monkeypatch.setattr(line.handover, "doubt", doubted.set)
+            task = asyncio.create_task(line.publisher.run())
+            await asyncio.wait_for(doubted.wait(), 10)
+            before = line.journal.epoch
+            line.journal.replace()
+            line.write("b", "c")
+            while len(broker.batches) < 2:
+                broker.news.clear()
+                await asyncio.wait_for(broker.news.wait(), 10)
+            line.publisher.drain()
+            await task
+
+            sent = [batch for batch in broker.batches if batch.events]
+            assert line.journal.epoch != before
+            assert [(batch.epoch, batch.first_seq, len(batch.events)) for batch in sent] == [
+                (line.journal.epoch, 1, 2)
+            ]
+
+    asyncio.run(scenario())
+
+
+def test_heartbeat_that_is_too_large_ends_nothing(tmp_path: Path) -> None:
+    """A topic that takes only the smallest records gets the events all the same."""
+
+    async def scenario() -> None:
+        broker = Broker(lambda batch: None if batch.events else MessageSizeTooLargeError())
+        with ExitStack() as stack:
+            line = Line(tmp_path, stack, broker, heartbeat_s=0.001)
+            task = asyncio.create_task(line.publisher.run())
+            while not broker.refused:
+                broker.news.clear()
+                await asyncio.wait_for(broker.news.wait(), 10)
+            line.write("a")
+            line.publisher.drain()
+            await task
+
+            assert [event.path for batch in broker.batches for event in batch.events] == ["a"]
 
     asyncio.run(scenario())

@@ -3,58 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-_RUN = """
-import sys
-from agent import run, settings
-from agent.kafka import KafkaSettings
-roots = [{"dir": directory, "project": f"p{index}"} for index, directory in enumerate(sys.argv[2:])]
-told = settings.read(roots=roots, state_dir=sys.argv[1], stdout=True)
-sys.exit(run.main(told, KafkaSettings()))
-"""
-_TOP = Path(__file__).parents[3]
+from tests.unit.agent.processes import RUN, TOP, Process
 
-
-class Process:
-    """An agent that prints its events."""
-
-    def __init__(self, state: Path, *directories: Path, script: str = _RUN) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", script, str(state), *map(str, directories)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "PYTHONPATH": str(_TOP)},
-        )
-
-    def said(self, event: str) -> dict[str, object]:
-        """Return the first log line with an event."""
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            entry: dict[str, object] = json.loads(line)
-            if entry["event"] == event:
-                return entry
-        raise AssertionError(f"it ended without saying {event}")
-
-    def heard(self) -> dict[str, object]:
-        """Return the next event that it prints."""
-        assert self.process.stdout is not None
-        event: dict[str, object] = json.loads(self.process.stdout.readline())
-        return event
-
-    def stop(self) -> tuple[int, str, str]:
-        """Stop it as a service manager does, and return its status and what else it said."""
-        self.process.send_signal(signal.SIGTERM)
-        said, logged = self.process.communicate(timeout=20)
-        return self.process.returncode, said, logged
+Spawn = Callable[..., Process]
 
 
 @pytest.fixture
@@ -65,10 +24,10 @@ def other(tmp_path: Path) -> Iterator[Path]:
     yield directory
 
 
-def test_agent_prints_events(root: Path, other: Path, tmp_path: Path) -> None:
+def test_agent_prints_events(spawn: Spawn, root: Path, other: Path, tmp_path: Path) -> None:
     """With --stdout each event is a JSON line; two roots, one process; SIGTERM ends it cleanly."""
     (root / "f").write_bytes(b"x")
-    agent = Process(tmp_path / "state", root, other)
+    agent = spawn(tmp_path / "state", root, other)
     started = agent.said("started")
     baseline = agent.heard()
     (other / "d").mkdir()
@@ -82,9 +41,24 @@ def test_agent_prints_events(root: Path, other: Path, tmp_path: Path) -> None:
     assert json.loads(logged.splitlines()[-1])["event"] == "stopped"
 
 
-def test_agent_takes_in_everything_before_it_ends(root: Path, tmp_path: Path) -> None:
+def test_health_of_a_root_whose_name_is_no_utf8(spawn: Spawn, root: Path, tmp_path: Path) -> None:
+    """A directory of any name is watched, and `/health` can say which it is."""
+    directory = root / "\udcff"
+    directory.mkdir()
+    listening = RUN.replace("stdout=True", 'stdout=True, listen="127.0.0.1:0"')
+    agent = spawn(tmp_path / "state", directory, script=listening)
+    port = agent.said("serving")["port"]
+    agent.said("started")
+
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=10) as answer:
+        (shown,) = json.load(answer)["roots"]
+
+    assert shown["dir"] == f"{root}/\ufffd"
+
+
+def test_agent_takes_in_everything_before_it_ends(spawn: Spawn, root: Path, tmp_path: Path) -> None:
     """What happened before SIGTERM is printed, however little time there was."""
-    agent = Process(tmp_path / "state", root)
+    agent = spawn(tmp_path / "state", root)
     agent.said("started")
     for index in range(300):
         (root / str(index)).mkdir()
@@ -94,25 +68,37 @@ def test_agent_takes_in_everything_before_it_ends(root: Path, tmp_path: Path) ->
     assert [json.loads(line)["path"] for line in said.splitlines()] == [str(index) for index in range(300)]
 
 
+def test_agent_stops_though_its_output_was_not_read(spawn: Spawn, root: Path, tmp_path: Path) -> None:
+    """A full pipe holds the event loop up; the signal still gets through, and nothing is left out."""
+    agent = spawn(tmp_path / "state", root)
+    agent.said("started")
+    for index in range(3000):
+        (root / str(index)).mkdir()
+    status, said, _ = agent.stop()
+
+    assert status == 0
+    assert [json.loads(line)["path"] for line in said.splitlines()] == [str(index) for index in range(3000)]
+
+
 @pytest.mark.parametrize(
     ("name", "said"), [("nowhere", "there is no such directory"), ("file", "not a directory")]
 )
-def test_agent_refuses_what_is_no_directory(tmp_path: Path, name: str, said: str) -> None:
+def test_agent_refuses_what_is_no_directory(spawn: Spawn, tmp_path: Path, name: str, said: str) -> None:
     """A root that is missing, or a file, ends the command with status 1 and one line that names it."""
     (tmp_path / "file").touch()
-    agent = Process(tmp_path / "state", tmp_path / name)
+    agent = spawn(tmp_path / "state", tmp_path / name)
     _, errors = agent.process.communicate(timeout=20)
 
     assert agent.process.returncode == 1
-    assert errors == f"fswire agent: {tmp_path / name}: {said}\n"
+    assert errors == f"fswire agent: dir = '{tmp_path / name}': {said}\n"
 
 
-def test_second_agent_on_one_journal_is_refused(root: Path, tmp_path: Path) -> None:
+def test_second_agent_on_one_journal_is_refused(spawn: Spawn, root: Path, tmp_path: Path) -> None:
     """Two agents on one journal would give the same numbers to different events."""
-    script = _RUN.replace("stdout=True", "stdout=False")
-    first = Process(tmp_path / "state", root, script=script)
+    script = RUN.replace("stdout=True", "stdout=False")
+    first = spawn(tmp_path / "state", root, script=script)
     first.said("started")
-    second = Process(tmp_path / "state", root, script=script)
+    second = spawn(tmp_path / "state", root, script=script)
     _, errors = second.process.communicate(timeout=20)
     first.stop()
 
@@ -120,13 +106,13 @@ def test_second_agent_on_one_journal_is_refused(root: Path, tmp_path: Path) -> N
     assert "another agent is using this state directory" in errors
 
 
-def test_broker_away_is_said_once_and_nothing_is_lost(root: Path, tmp_path: Path) -> None:
+def test_broker_away_is_said_once_and_nothing_is_lost(spawn: Spawn, root: Path, tmp_path: Path) -> None:
     """Without a broker the agent says which and what to check, once, and keeps all for the next start."""
-    script = _RUN.replace("stdout=True", "stdout=False, grace_s=0.1").replace(
+    script = RUN.replace("stdout=True", "stdout=False, grace_s=0.1").replace(
         "KafkaSettings()", "KafkaSettings(bootstrap_servers='127.0.0.1:1')"
     )
     (root / "f").write_bytes(b"x")
-    agent = Process(tmp_path / "state", root, script=script)
+    agent = spawn(tmp_path / "state", root, script=script)
     entry = agent.said("broker_unavailable")
     status, _, logged = agent.stop()
 
@@ -146,9 +132,7 @@ for module in pkgutil.iter_modules(agent.__path__):
     importlib.import_module(f"agent.{module.name}")
 print(*sorted({name.partition(".")[0] for name in sys.modules}))
 """
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=_TOP
-    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=TOP)
 
     imported = set(done.stdout.split())
     server = {

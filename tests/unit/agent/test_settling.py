@@ -67,3 +67,24 @@ def test_settling_deadline_is_the_oldest_window() -> None:
     settling.note("b", 4.0)
 
     assert settling.deadline() == 4.0
+
+
+def test_settling_file_that_was_made_and_never_closed() -> None:
+    """A link has no closeWrite: after a window the file has settled, and is not being written to before."""
+    settling: Settling[str] = Settling(1.0)
+    settling.made("a", 0.0)
+
+    assert "a" not in settling
+    assert settling.all() == []
+    settling.made("a", 0.0)
+    assert settling.due(1.0) == [("a", True)]
+
+
+def test_settling_file_that_was_made_and_written_to() -> None:
+    """The first write makes it a file that is being written to."""
+    settling: Settling[str] = Settling(1.0)
+    settling.made("a", 0.0)
+    settling.note("a", 0.5)
+
+    assert "a" in settling
+    assert settling.close("a")

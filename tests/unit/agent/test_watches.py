@@ -38,6 +38,18 @@ def test_watches_rename_keeps_descendants_watched() -> None:
     assert tree.of(3) is b
 
 
+def test_watches_count_directories() -> None:
+    """Those that are in the tree count, the root with them, whether watched or not."""
+    tree = _tree()
+    before = tree.directories
+    a = tree.of(2)
+    assert a is not None
+    tree.add(tree.root, b"unwatched", 4)
+    tree.remove(a)
+
+    assert (before, tree.directories, len(tree)) == (3, 2, 1)
+
+
 def test_watches_remove_gives_back_all_watches_below() -> None:
     """What is removed is unknown by watch and by name."""
     tree = _tree()

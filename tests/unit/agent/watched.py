@@ -10,10 +10,11 @@ from typing import Any
 
 import msgspec
 
+from agent.devices import name_at
 from agent.event import Event
 from agent.files import look
 from agent.handover import Handover
-from agent.journal import Journal, Made
+from agent.journal import Made, open_journal
 from agent.outbox import Outbox
 from agent.session import Start, Task
 from agent.settings import AgentSettings
@@ -34,6 +35,8 @@ class Watched:
         self._start = start
         self._changed = threading.Condition()
         self._watched = 0
+        self.watches = 0
+        """How many directories were watched when the last scan was done."""
         self._events: list[Event] = []
         self._row = 0
         self._expected: dict[str, int] = {}
@@ -42,16 +45,18 @@ class Watched:
     def __enter__(self) -> Watched:
         state = look(bytes(self.root))
         assert state is not None
-        self.journal = Journal(self._journal_path, Made("machine", state.device, state.inode))
+        name = name_at(bytes(self.root), state.device)
+        made = Made("machine", state.device, state.inode, state.birth_ns, name)
+        self.journal, _ = open_journal(self._journal_path, made, self.settings.journal_max_bytes)
         self.handover = Handover()
         self.handover.committed = self._notify
         self.outbox = Outbox(self._journal_path, "proj", "host")
         task = Task(
             self.settings, self.settings.named_roots()[0], self.journal, self.handover, self._on_watched
         )
+        self.coverage = task.coverage
         backend = "inotify" if self.settings.backend == "auto" else self.settings.backend
-        known = bool(self.journal.meta.durable_ns)
-        start = self._start or Start("startup", "agent_down" if known else None)
+        start = self._start or Start("startup", self.journal.first_gap())
         self.thread = Watching(task, backend, start, self._notify)
         self.thread.start()
         self.wait(lambda: self._watched > 0)
@@ -61,6 +66,12 @@ class Watched:
         self.stop()
         self.outbox.__exit__()
         self.journal.__exit__()
+
+    def change(self, **settings: Any) -> None:
+        """Give it other settings, as SIGHUP does."""
+        values = {"roots": [{"dir": self.root, "project": "proj"}], "state_dir": self.state} | settings
+        self.settings = AgentSettings(**values)
+        self.handover.change(self.settings, self.settings.named_roots()[0])
 
     def stop(self) -> None:
         """End the thread after it has taken in what has happened."""
@@ -82,6 +93,11 @@ class Watched:
             self._row = rows[-1].id
         return self._events
 
+    def acknowledge(self) -> None:
+        """Say, as a publisher does, that the broker has all events that there are."""
+        self.events()
+        self.handover.acknowledge(self._row)
+
     def until(self, condition: Callable[[list[Event]], bool]) -> list[Event]:
         """Return the events as soon as they satisfy a condition."""
         self.wait(lambda: condition(self.events()))
@@ -99,6 +115,7 @@ class Watched:
 
     def _on_watched(self, watches: int) -> None:
         self._watched += 1
+        self.watches = watches
         self._notify()
 
     def _notify(self) -> None:

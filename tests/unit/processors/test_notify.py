@@ -153,3 +153,16 @@ def test_gap_stands_in_its_place() -> None:
             "until_ns": 2,
         }
     ]
+
+
+def test_ends_of_a_rename_have_their_own_spines() -> None:
+    """Each end is where it was: the old one below the old directory, the new one below the new."""
+    told = event("rename", "old/f", renamed_to="new/f", moved="within", spine=["2", "9", "7", "1"])
+    told.former_spine = ["2", "9", "6", "1"]
+
+    found = json.loads(notify.record("p", told) or b"")
+
+    assert [(each["type"], each["spine"]) for each in found] == [
+        ("child_file_moved_from", ["2", "9", "6", "1"]),
+        ("child_file_moved_to", ["2", "9", "7", "1"]),
+    ]
