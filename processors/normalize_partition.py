@@ -43,6 +43,8 @@ _DAY_MS = 86_400_000
 _YIELD_EVENTS = 250
 """Events decided before other partitions and the heartbeat get their turn: some 5 ms."""
 _BACK_OFF_S = (0.1, 0.2, 0.5, 1.0, 2.0)
+NONE_COMMITTED_S = (0.1, 0.2, 0.4, 0.8)
+"""Between questions for a committed offset that is not there."""
 _LOG_EVERY = 15
 """Of this many failures in a row one is logged."""
 _STORE_AGE_S = topics.TOMBSTONES_KEPT_S * 3 / 4
@@ -127,8 +129,8 @@ class Partition:
 
     async def _recover(self) -> Start:
         links, raw = self._links, self._raw
-        committed = await links.consumer.committed(raw)
         kept = TopicPartition(links.kafka.topic(topics.STATE), raw.partition)
+        committed = await self._committed(kept)
         began = time.monotonic()
         async with reading(links.kafka) as consumer:
             start = await find_start(consumer, raw, committed)
@@ -146,6 +148,20 @@ class Partition:
             seconds=round(time.monotonic() - began, 3),
         )
         return start
+
+    async def _committed(self, kept: TopicPartition) -> int | None:
+        """Return the committed offset; `kept` is the partition of the state.
+
+        A broker that has just started says for some 50 ms that there is none: where there is state already,
+        that is believed only when it is said again and again.
+        """
+        consumer = self._links.consumer
+        for delay_s in NONE_COMMITTED_S:
+            committed: int | None = await consumer.committed(self._raw)
+            if committed is not None or not (await consumer.end_offsets([kept]))[kept]:
+                return committed
+            await asyncio.sleep(delay_s)
+        return None
 
     async def _skip(self, offset: int) -> None:
         """Go on at the oldest record that is held, after what was to be read is gone."""

@@ -34,6 +34,7 @@ from agent.log import Throughput
 from processors import plan as plans
 from processors import tables
 from processors.clickhouse import ClickHouseSettings
+from processors.normalize_partition import NONE_COMMITTED_S
 from processors.plan import Mark
 from processors.rows import KafkaRecord, Table
 from processors.sink_database import Database, Outage
@@ -125,7 +126,7 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]
         partitions = list(assigned)
         if not partitions:
             return
-        committed = await self._persistently("Kafka", partial(self._committed, partitions))
+        committed = await self._persistently("Kafka", partial(self._all_committed, partitions))
         beginnings = await self._persistently("Kafka", partial(self._consumer.beginning_offsets, partitions))
         for place in partitions:
             offset, mark = committed.get(place, (beginnings[place], Mark()))
@@ -219,6 +220,21 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]
             for place, committed in found.items()
             if committed.offset >= 0
         }
+
+    async def _all_committed(
+        self, partitions: list[TopicPartition]
+    ) -> dict[TopicPartition, tuple[int, Mark]]:
+        """Ask again where a partition that holds records has no commit.
+
+        A broker that has just started says for some 50 ms that there is none.
+        """
+        ends = await self._consumer.end_offsets(partitions)
+        for delay_s in NONE_COMMITTED_S:
+            found = await self._committed(partitions)
+            if not any(ends[place] for place in partitions if place not in found):
+                return found
+            await asyncio.sleep(delay_s)
+        return found
 
     async def _park(self, place: TopicPartition, record: KafkaRecord, detail: str) -> None:
         await self._persistently(
