@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 
@@ -34,6 +35,9 @@ from agent.who import Nobody, Who
 _HELD = 200_000
 """Events read that nobody has asked about, about 50 MB: beyond it nobody is named."""
 _FOR_EVER = 1 << 62
+_NOT_HERE = -1
+_FOR_SCANS_S = 0.5
+"""How long it is kept what was done in directories that had no watch yet: a scan may come upon it."""
 _ABOUT_A_DIRECTORY = ATTRIB | ACCESSES
 
 _Key = tuple[bytes, bytes]
@@ -44,10 +48,11 @@ _Told = tuple[int, int, "_Told | None"]
 class _Age:
     """What fanotify told between two moments, which are positions in inotify's records."""
 
-    __slots__ = ("actors", "since", "told", "until")
+    __slots__ = ("actors", "began_s", "since", "told", "until")
 
-    def __init__(self, since: int) -> None:
+    def __init__(self, since: int, began_s: float) -> None:
         self.since = since
+        self.began_s = began_s
         self.until = _FOR_EVER
         self.told: dict[_Key, _Told] = {}
         self.actors: dict[int, Actor] = {}
@@ -67,11 +72,13 @@ class Actors:
         on_request: int,
         position: Callable[[], int],
         child: Callable[[int, bytes], int | None],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._position = position
+        self._clock = clock
         self._child = child
         self._own_pid = os.getpid()
-        self._passed_over = frozenset((0,) if on_request else (0, self._own_pid))
+        self._passed_over = _NOT_HERE if on_request else self._own_pid
         self._directories: dict[int, bytes] = {}
         self._watched: set[bytes] = set()
         self._read: deque[_Age] = deque()
@@ -159,10 +166,10 @@ class Actors:
             self._read.clear()
             self._held, self._taken = 0, self._covered
 
-    def _complete(self, actor: Actor) -> Actor:
+    def _complete(self, actor: Actor) -> Actor | None:
         """Ask now about a process that was told of before its directory was known to be in the tree."""
-        if actor.uid is not None or actor.pid is None:
-            return actor
+        if actor.uid is not None or not actor.pid:  # 0: one outside of the agent's namespace
+            return actor if actor.pid else None
         with self._fanotify.lock:
             return self._processes.actor(actor.pid)
 
@@ -184,14 +191,18 @@ class Actors:
         last = self._read[-1] if self._read else self._ages[-1] if self._ages else None
         if last is not None and not self._fanotify.empty:
             return last
+        now_s = self._clock()
         if last is not None and not last.told:
-            last.since = self._covered
+            last.since, last.began_s = self._covered, now_s
+            return last
+        useless = last is not None and last.since >= now  # no record has come that it could tell about
+        if last is not None and useless and now_s - last.began_s < _FOR_SCANS_S:
             return last
         if last is not None:
             last.until = now
-        if self._read and self._read[-1].since >= now:  # no record has come that it could tell about
+        if useless and self._read:
             self._held -= len(self._read.pop().told)
-        self._read.append(_Age(self._covered))
+        self._read.append(_Age(self._covered, now_s))
         return self._read[-1]
 
     def _note(self, age: _Age, data: bytes) -> None:
@@ -202,9 +213,9 @@ class Actors:
                 self._blind = self._position()
             if mask & OPEN_EXEC:
                 self._processes.executes(pid, directory, name)
-            if pid in self._passed_over or mask == OPEN_EXEC:
+            if pid == self._passed_over or mask == OPEN_EXEC:
                 continue
-            if pid not in actors and (directory in watched or to_directory in watched):
+            if pid not in actors and pid and (directory in watched or to_directory in watched):
                 actors[pid] = self._processes.actor(pid)
             key = directory, name
             if mask & RENAME:

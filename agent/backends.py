@@ -103,6 +103,17 @@ def choose(asked: str, root: bytes, platform: str = sys.platform) -> Choice:
     return Choice(BACKENDS["watchfiles"], f"there is no inotify on {platform}")
 
 
+def why_nobody(backend: Backend, root: bytes, *, wanted: bool) -> str | None:
+    """Return why events of a root will not tell who did it, None if they will."""
+    if backend.name not in ("inotify", "fanotify"):
+        return f"{backend.name} cannot tell"
+    if not wanted:
+        return "actors = false"
+    from agent.fanotify import refusal
+
+    return refusal(root)
+
+
 def new_session(name: str, task: Task) -> Session:
     """Return a session that has not begun; one of them may be used once."""
     backend = BACKENDS[name]

@@ -13,7 +13,7 @@ from pathlib import Path
 import structlog
 
 from agent import log, registered, stdout
-from agent.backends import BackendRefused, choose
+from agent.backends import BackendRefused, choose, why_nobody
 from agent.control import on_signals, requested
 from agent.files import State, look
 from agent.hash_rate import HashRate
@@ -233,5 +233,13 @@ def _state_of(root: RootSettings) -> State:
 def _backend(settings: AgentSettings, root: RootSettings) -> str:
     """Choose how a root is watched, and log the reason."""
     backend, why, unwanted = choose(settings.backend, bytes(root.dir))
-    (_log.warning if unwanted else _log.info)("backend", project=root.project, backend=backend.name, why=why)
+    nobody = why_nobody(backend, bytes(root.dir), wanted=settings.actors)
+    (_log.warning if unwanted else _log.info)(
+        "backend",
+        project=root.project,
+        backend=backend.name,
+        why=why,
+        actors=nobody is None,
+        **({"no_actors": nobody} if nobody else {}),
+    )
     return backend.name

@@ -7,6 +7,9 @@ import asyncio
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError
 
+NONE_COMMITTED_S = (0.1, 0.2, 0.4, 0.8)
+"""Between questions for a committed offset that should be there: a broker that starts says it has none."""
+
 
 class SessionLost(Exception):
     """The partition is another worker's by now, or soon: nothing more may be sent for it."""

@@ -25,7 +25,7 @@ from agent.log import Throughput
 from processors import gaps, metrics, topics
 from processors.backlog import Backlog, Decoded, OffsetsExpired
 from processors.chunk import Chunk, RawRecord
-from processors.commits import Commits, SessionLost
+from processors.commits import NONE_COMMITTED_S, Commits, SessionLost
 from processors.decode import Refusal
 from processors.file_store import FileStore
 from processors.moves import carry_out, complete
@@ -34,7 +34,7 @@ from processors.outputs import Outputs, make
 from processors.projects import Projects
 from processors.publisher import Publisher
 from processors.record_batch import Record
-from processors.recovery import Start, find_start, load, load_files, reading
+from processors.recovery import Start, find_start, load, load_files, reading, surely_committed
 from processors.settings import ProcessorsSettings
 from processors.state import Draft, State
 from processors.triggers import Triggers
@@ -43,8 +43,6 @@ _DAY_MS = 86_400_000
 _YIELD_EVENTS = 250
 """Events decided before other partitions and the heartbeat get their turn: some 5 ms."""
 _BACK_OFF_S = (0.1, 0.2, 0.5, 1.0, 2.0)
-NONE_COMMITTED_S = (0.1, 0.2, 0.4, 0.8)
-"""Between questions for a committed offset that is not there."""
 _LOG_EVERY = 15
 """Of this many failures in a row one is logged."""
 _STORE_AGE_S = topics.TOMBSTONES_KEPT_S * 3 / 4
@@ -133,6 +131,7 @@ class Partition:
         committed = await self._committed(kept)
         began = time.monotonic()
         async with reading(links.kafka) as consumer:
+            committed = await surely_committed(consumer, kept, committed)
             start = await find_start(consumer, raw, committed)
             await load(consumer, kept, self._state, start.offset)
             kept = TopicPartition(links.kafka.topic(topics.FILES), raw.partition)
@@ -199,7 +198,11 @@ class Partition:
         after = last.offset + 1
         producer = links.publisher.producer
         try:
-            await asyncio.gather(links.publisher.publish(chunk.outputs, self._raw.partition), self._prove())
+            await asyncio.gather(
+                links.publisher.publish(chunk.outputs, self._raw.partition),
+                links.publisher.keep(chunk.draft.offset(self._offset, after), self._raw.partition),
+                self._prove(),
+            )
             kept = await self._keep(chunk.draft, last)
             await asyncio.gather(
                 links.publisher.answer(chunk.outputs.outcomes), links.commits.commit(self._raw, after)

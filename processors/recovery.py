@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+import msgspec
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
@@ -16,7 +17,7 @@ from processors.files import At, entry_of
 from processors.files import record as record_of
 from processors.position import Position
 from processors.record_batch import Record
-from processors.state import State
+from processors.state import OFFSET_KEY, OffsetRecord, State
 
 _log = structlog.get_logger()
 _POLL_MS = 1_000
@@ -66,6 +67,38 @@ async def find_start(consumer: AIOKafkaConsumer, raw: TopicPartition, committed:
     oldest = (await consumer.beginning_offsets([raw]))[raw]
     end = (await consumer.end_offsets([raw]))[raw]
     return Start(committed, oldest, end)
+
+
+async def surely_committed(
+    consumer: AIOKafkaConsumer, kept: TopicPartition, committed: int | None
+) -> int | None:
+    """Return the offset up to which everything is decided, where the group's own was lost or reset.
+
+    `kept` is the partition of the state. Raises KafkaError.
+    """
+    last = await _last_chunk(consumer, kept)
+    if last is None or (committed is not None and committed >= last.before):
+        return committed
+    _log.warning("the group's offset is lost or was reset", committed=committed, going_on_at=last.before)
+    return last.before
+
+
+async def _last_chunk(consumer: AIOKafkaConsumer, kept: TopicPartition) -> OffsetRecord | None:
+    """Return where the newest chunk lies that changed the state: read from the end, as far as need be."""
+    consumer.assign([kept])
+    end = (await consumer.end_offsets([kept]))[kept]
+    oldest = (await consumer.beginning_offsets([kept]))[kept]
+    for first in (max(oldest, end - _PAGE), oldest):
+        consumer.seek(kept, first)
+        found = None
+        while await consumer.position(kept) < end:
+            for records in (await consumer.getmany(kept, timeout_ms=_POLL_MS)).values():
+                for record in records:
+                    if record.key == OFFSET_KEY and record.value:
+                        found = msgspec.json.decode(record.value, type=OffsetRecord)
+        if found is not None or first == oldest:
+            return found
+    return None
 
 
 async def load(consumer: AIOKafkaConsumer, kept: TopicPartition, state: State, committed: int) -> None:

@@ -34,7 +34,7 @@ from agent.log import Throughput
 from processors import plan as plans
 from processors import tables
 from processors.clickhouse import ClickHouseSettings
-from processors.normalize_partition import NONE_COMMITTED_S
+from processors.commits import NONE_COMMITTED_S
 from processors.plan import Mark
 from processors.rows import KafkaRecord, Table
 from processors.sink_database import Database, Outage

@@ -24,6 +24,7 @@ V = TypeVar("V", Marks, Known, Move)
 _MARKS = "marks/"
 _EVENT = "event/"
 _MOVE = "move/"
+OFFSET_KEY = b"offset/"
 
 
 class MarksRecord(msgspec.Struct, omit_defaults=True, frozen=True):
@@ -48,6 +49,13 @@ class MoveRecord(msgspec.Struct, omit_defaults=True, frozen=True):
     src: str
     value: Move
     before: None = None
+
+
+class OffsetRecord(msgspec.Struct, frozen=True):
+    """Value of the record keyed `offset/`: where the newest chunk that changes anything begins and ends."""
+
+    before: int
+    after: int
 
 
 _encode = msgspec.json.Encoder().encode
@@ -218,6 +226,16 @@ class Draft:
             )
             for key, entry, before, at in self.tree.changes()
         ]
+
+    def offset(self, before: int, after: int) -> list[Record]:
+        """Return the record that says where the chunk lies, none for one that changes nothing.
+
+        It is acknowledged before anything else of the state: whoever finds the group's offset lost goes on at
+        `before`, where the values before the chunk are right.
+        """
+        if not (self._marks or self._ids or self.tree.changed or self.tree.moves):
+            return []
+        return [(OFFSET_KEY, _encode(OffsetRecord(before, after)))]
 
     def apply(self) -> None:
         """Make the changes those of the state; called once the chunk is committed."""

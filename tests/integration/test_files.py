@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import time
 from collections.abc import Callable
@@ -9,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from agent.event import Batch, Event, Http, Reply
 from agent.kafka import KafkaSettings
 from processors import tree
 from tests.integration.normalizing import (
+    PARTITIONS,
     deduplicated,
     header,
     make_topics,
@@ -136,3 +139,35 @@ def test_renamed_directory_takes_its_files_along(kafka: KafkaSettings, tmp_path:
     assert last == [False, True, True, False]
     assert set(known) == {"new", "old/f9"} | {f"new/f{nth}" for nth in range(count)}
     assert all(value["path"] == path for path, value in known.items())
+
+
+def test_reset_offset_of_the_group_makes_nothing_forget(kafka: KafkaSettings, tmp_path: Path) -> None:
+    """The state itself tells where the last chunk lies: what was known before it stays known."""
+    own, paths = make_topics(kafka, PROJECT), ("f", "g", "h")
+    with worker(own, tmp_path) as process:
+        for seq, path in enumerate(paths, 1):
+            write(own, (PROJECT, batch(seq, written(path, A))))
+            history(own, seq)
+        files(own, lambda held: set(held) == set(paths))
+        process.end(signal.SIGTERM)
+    asyncio.run(reset_offsets(own))
+
+    write(own, (PROJECT, batch(4, *(written(path, A) for path in paths))))
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    with worker(own, elsewhere):
+        found = history(own, 6)
+
+    assert [each.get("duplicate", False) for each in found] == [False] * 3 + [True] * 3
+
+
+async def reset_offsets(own: KafkaSettings) -> None:
+    group = own.topic_prefix + "normalize"
+    consumer = AIOKafkaConsumer(**own.client(), group_id=group, enable_auto_commit=False)
+    await consumer.start()
+    try:
+        partitions = [TopicPartition(own.topic("raw"), number) for number in range(PARTITIONS)]
+        consumer.assign(partitions)
+        await consumer.commit(dict.fromkeys(partitions, 0))
+    finally:
+        await consumer.stop()

@@ -72,8 +72,13 @@ class Beside:
         monkeypatch.setattr(actors, "Fanotify", Scripted)
         monkeypatch.setattr("agent.process.look", lambda pid: Actor(pid, pid + 1, "/bin/it"))
         self.position = 0
+        self.now_s = 0.0
         self.actors = Actors(
-            b"/r", on_request, lambda: self.position, lambda wd, name: 2 if (wd, name) == (1, b"dd") else None
+            b"/r",
+            on_request,
+            lambda: self.position,
+            lambda wd, name: 2 if (wd, name) == (1, b"dd") else None,
+            lambda: self.now_s,
         )
         self.fanotify = cast(Scripted, self.actors._fanotify)
         self.actors.watch(b"/r", lambda _: 1)
@@ -120,6 +125,15 @@ def test_two_processes_are_not_told_apart(beside: Beside) -> None:
 
     assert beside.pid(CREATE, b"f", 0) == 10
     assert beside.pid(DELETE, b"f", 32) is None
+
+
+def test_process_of_another_namespace(beside: Beside) -> None:
+    """One that has no number here is nobody, and makes another's doing of the same uncertain."""
+    beside.told(event(CREATE, 0, _ROOT, b"f"))
+    beside.told(event(CREATE, 10, _ROOT, b"g"), event(CREATE, 0, _ROOT, b"g"))
+
+    assert beside.actors.of(Record(1, CREATE, 0, b"f", 0, 0)) is None
+    assert beside.actors.of(Record(1, CREATE, 0, b"g", 0, 32)) is None
 
 
 def test_processes_one_after_the_other(beside: Beside) -> None:
@@ -182,11 +196,12 @@ def test_too_much_to_remember(beside: Beside, monkeypatch: pytest.MonkeyPatch) -
 
 def test_events_elsewhere_are_not_kept(beside: Beside) -> None:
     """While nothing happens in the tree, memory does not grow with what happens elsewhere."""
-    for _ in range(100):
-        beside.fanotify.reads.append(event(CREATE, 10, directory(9), b"f"))
+    for number in range(100):
+        beside.fanotify.reads.append(event(CREATE, 10, directory(9), b"f%d" % number))
         beside.read()
+        beside.now_s += 0.1
 
-    assert len(beside.actors._read) <= 2
+    assert sum(len(age.told) for age in beside.actors._read) < 10
 
 
 def test_own_accesses(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,6 +219,9 @@ def test_own_accesses(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_new_name_found_by_a_scan(beside: Beside) -> None:
     """Who made what a scan finds is named, if it was one process."""
     beside.told(event(CREATE, 10, _BELOW, b"f"))
+
+    for _ in range(3):
+        beside.read()
 
     assert beside.actors.of_new(2, b"f") == Actor(10, 11, "/bin/it")
     assert beside.actors.of_new(2, b"g") is None
@@ -241,6 +259,23 @@ def test_uid_of_another_user(root: Path, watch: Watch) -> None:
         tee.communicate()
 
     assert created.actor == Actor(tee.pid, _NOBODY, _exe("tee"))
+
+
+@needs_fanotify
+def test_own_reads_are_known_by_their_process(root: Path, watch: Watch) -> None:
+    """What others open is reported with who it was; the agent's own hashing and listing is not."""
+    (root / "f").write_bytes(b"x")
+    watched = watch(kinds=["open", "closeNoWrite"])
+    subprocess.run(["tee", "g"], cwd=root, input=b"y", check=True, stdout=subprocess.DEVNULL)
+    watched.until(has("closeWrite", "g"))
+    subprocess.run(["cat", "f"], cwd=root, check=True, stdout=subprocess.DEVNULL)
+    watched.until(has("closeNoWrite", "f"))
+    watched.stop()
+
+    opens = [
+        (event.path, event.actor and event.actor.exe) for event in watched.events() if event.kind == "open"
+    ]
+    assert opens == [("g", _exe("tee")), ("f", _exe("cat"))]
 
 
 @needs_fanotify
