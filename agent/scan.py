@@ -257,7 +257,6 @@ class Scanner:
             with self._view.own.access((directory.parent or directory, directory.name)):
                 names = files.names(path)
             if not self._is_there(directory):  # neither watch nor names are this directory's
-                self._view.unwatch(directory)
                 raise FileNotFoundError
             if not covered:
                 self._out_of_watches(directory)
@@ -265,6 +264,7 @@ class Scanner:
         except (FileNotFoundError, NotADirectoryError, FileExistsError) as error:
             if directory.parent is None:
                 raise RootGone from error
+            self._view.unwatch(directory)  # or it would not be entered again
             self._unseen.add((directory.parent, directory.name), self._clock())
         except OSError as error:
             self.refuse(directory, error)

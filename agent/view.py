@@ -127,7 +127,7 @@ class View:
         sha256 = None
         digest = None
         if state and not is_dir and (hashed or not state.is_regular):
-            digest = self.digest(place, state, when)
+            digest = self._in_sight(place, state, when)
         if digest:
             state, sha256 = digest.state, digest.sha256
             add_digest(event, digest)
@@ -271,7 +271,12 @@ class View:
         trusted = old is not None and old.ctime_ns and old.identity == state.identity
         if old and trusted and known.sha256 and (old.size, old.mtime_ns) == (state.size, state.mtime_ns):
             return Digest("ok", known.sha256, state)
-        return self.digest(place, state, when)
+        return self._in_sight(place, state, when)
+
+    def _in_sight(self, place: Place, state: State, when: When) -> Digest | None:
+        """Hash a file; None also if it got out of sight meanwhile, for its directory may only have moved."""
+        digest = self.digest(place, state, when)
+        return None if digest and digest.status == "vanished" and self.hashes.later else digest
 
     def _gone(self, place: Place, when: When) -> None:
         """Report one path below something that has vanished; a directory's own entries are gone already."""

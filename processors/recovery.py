@@ -22,6 +22,7 @@ from processors.state import OFFSET_KEY, OffsetRecord, State
 _log = structlog.get_logger()
 _POLL_MS = 1_000
 _PAGE = 5_000
+_FETCH_WAIT_MS = 20
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,8 @@ async def reading(kafka: KafkaSettings) -> AsyncIterator[AIOKafkaConsumer]:
         group_id=None,
         enable_auto_commit=False,
         auto_offset_reset="none",
+        # what is read next waits behind the fetch that is under way
+        fetch_max_wait_ms=_FETCH_WAIT_MS,
         max_partition_fetch_bytes=2 * MAX_RECORD_BYTES,
     )
     try:

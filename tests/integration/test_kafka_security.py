@@ -320,7 +320,8 @@ def test_agent_says_what_is_wrong(secured: Secured, topics: KafkaSettings, tmp_p
     assert line["retry"]
     assert status == 0
     assert "broker_unavailable" not in rest
-    assert json.loads(rest.splitlines()[-1])["unpublished"] == 1
+    stopped = [told for told in map(json.loads, rest.splitlines()) if told["event"] == "stopped"]
+    assert [told["unpublished"] for told in stopped] == [1], rest
     assert not any(secret in str(line) + rest for secret in (PASSWORD, "wrong-horse", KEY_PASSWORD))
 
 

@@ -138,7 +138,9 @@ OF_NO_PROJECT = {"What could not be taken"}
 
 
 def _here(query: str, history: History) -> str:
-    return query.replace("my-project", history.project).replace("2026-11-21 12:00:00", history.moment)
+    """Return a query about this history; other tests' files may be larger and more, so none is cut off."""
+    told = query.replace("my-project", history.project).replace("2026-11-21 12:00:00", history.moment)
+    return re.sub(r"LIMIT \d+", "LIMIT 50000", told)
 
 
 def test_every_query_is_tested() -> None:
