@@ -78,7 +78,17 @@ BACKENDS = {
 }
 
 FALLBACK = "poll"
-"""Takes over where a backend finds that it cannot watch a tree."""
+"""Needs nothing of the kernel."""
+
+
+def instead_of(name: str, root: bytes) -> str:
+    """Return the backend that takes over where one finds that it cannot watch a tree."""
+    if name == "inotify":
+        from agent.fanotify import refusal
+
+        if refusal(root) is None:
+            return "fanotify"
+    return FALLBACK
 
 
 class Choice(NamedTuple):

@@ -6,6 +6,7 @@ whoever runs it begins another, and the scan with which each begins finds what w
 
 from __future__ import annotations
 
+import errno
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from agent import kinds
 from agent import records as masks
 from agent.actors import new_actors
 from agent.arrivals import Arrivals
+from agent.backends import FALLBACK, instead_of
 from agent.edits import Edits
 from agent.follow import Follower
 from agent.inotify import Inotify
@@ -28,7 +30,7 @@ from agent.refresh import refresh_watches
 from agent.report import Place, When
 from agent.rescan import Rescans
 from agent.scan import RootGone, Scanner
-from agent.session import End, Start, Stopping, Task, check_root, renew, scan_whole
+from agent.session import End, Start, Stopping, Task, Unfit, check_root, renew, scan_whole
 from agent.settling import Settling
 from agent.source import Source
 from agent.unseen import Unseen
@@ -131,6 +133,8 @@ class KernelSession:
                 end = self._follow()
             except Stopping:
                 end = End.STOPPED
+            except Unfit:
+                end = End.UNFIT
             except RootGone:
                 self._view.report.open_gap("unreadable", since_ns=self._read_ns)
                 end = End.ROOT_GONE
@@ -340,7 +344,13 @@ class KernelSession:
         return new_actors(self._task.path, extra, self._inotify.position, self._child, wanted=wanted)
 
     def _watch(self, path: bytes) -> int:
-        return self._who.watch(path, self._inotify.add)
+        try:
+            return self._who.watch(path, self._inotify.add)
+        except OSError as error:
+            out_of_watches = error.errno == errno.ENOSPC and self._task.may_change_backend
+            if out_of_watches and instead_of("inotify", self._task.path) != FALLBACK:
+                raise Unfit from error
+            raise
 
     def _release(self, wd: int) -> None:
         self._inotify.remove(wd)

@@ -146,7 +146,13 @@ class Line:
         self._outbox = stack.enter_context(Outbox(path, self._root.project, self._settings.host))
         self._handover = Handover()
         self._task = Task(
-            self._settings, self._root, journal, self._handover, self._on_watched, self._hash_rate
+            self._settings,
+            self._root,
+            journal,
+            self._handover,
+            self._on_watched,
+            self._hash_rate,
+            may_change_backend=self._settings.backend == "auto",
         )
         self._pulse = Pulse(self._root.project, self._outbox, self._handover, self._task.coverage)
         self.publisher = Publisher(

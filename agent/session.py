@@ -40,6 +40,10 @@ class End(enum.Enum):
     """The backend cannot watch this tree: another is to take over."""
 
 
+class Unfit(Exception):
+    """This way of watching cannot watch the tree, and another can."""
+
+
 class Stopping(Exception):
     """A long scan is given up because the agent is to stop; the next start goes on."""
 
@@ -67,6 +71,8 @@ class Task:
     """Called with the number of watches when a session's scan is done."""
     hash_rate: HashRate = field(default_factory=HashRate)
     """Shared by all roots of an agent."""
+    may_change_backend: bool = False
+    """Nobody asked for a backend by name: one that runs out of watches gives way to one that needs none."""
     writing: Writing = field(init=False)
     coverage: Coverage = field(init=False)
 

@@ -106,7 +106,8 @@ class AgentSettings(BaseSettings):
     """Read further patterns from files `.fswireignore` in the tree, each for its directory and below."""
     host: str = Field(default_factory=socket.gethostname, min_length=1)
     backend: Backend = "auto"
-    """`auto`: inotify on Linux, poll on network file systems, watchfiles elsewhere."""
+    """`auto`: inotify on Linux, fanotify where its watches run out and this process may, poll on network file
+    systems, watchfiles elsewhere."""
     actors: bool = True
     """Ask fanotify who did it, beside inotify, where this process may (CAP_SYS_ADMIN)."""
     kinds: Kinds = frozenset()

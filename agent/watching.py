@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 
 import structlog
 
-from agent.backends import BACKENDS, FALLBACK, new_session
+from agent.backends import BACKENDS, instead_of, new_session
 from agent.backoff import Backoff
 from agent.baseline import ROOT_KEY
 from agent.damage import JournalCorrupt, is_damage
@@ -76,9 +76,9 @@ class Watching(threading.Thread):
             _log.error("overflow", project=self._task.root.project, check=check)
             self._lose("overflow", since_ns)
         elif end is End.UNFIT:
-            _log.warning("backend", project=self._task.root.project, backend=FALLBACK, instead=self._backend)
-            self._backend = FALLBACK
-            self._lose("overflow", since_ns)
+            former, self._backend = self._backend, instead_of(self._backend, self._task.path)
+            _log.warning("backend", project=self._task.root.project, backend=self._backend, instead=former)
+            self._lose("watch_limit" if former == "inotify" else "overflow", since_ns)
         elif end is End.ROOT_GONE:
             self._await_root()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -30,6 +31,7 @@ from agent.records import (
 from tests.unit.agent.fan_events import directory, event, needs_fanotify, overflow
 from tests.unit.agent.replay import on_disk, replay
 from tests.unit.agent.test_actors import Scripted
+from tests.unit.agent.test_unwatched import Limit
 from tests.unit.agent.watched import Watched, brief, has, one
 
 Watch = Callable[..., Watched]
@@ -200,3 +202,25 @@ def test_overflow_is_mended(root: Path, watch: Watch, monkeypatch: pytest.Monkey
     (gap, *_) = [event.gap for event in watched.events() if event.kind == "gap"]
     assert gap is not None
     assert gap.reason == "overflow"
+
+
+@needs_fanotify
+def test_fanotify_takes_over_where_watches_run_out(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was not watched meanwhile is a gap that a rescan closes; then every directory is told about."""
+    Limit(monkeypatch, errno.ENOSPC, "d")
+    (root / "d").mkdir()
+    (root / "d" / "f").write_bytes(b"1")
+    watched = Watched(root, tmp_path / "state")
+    watched.may_change_backend = True
+    with watched:
+        watched.until(has("gap_closed", ""))
+        (root / "d" / "g").write_bytes(b"2")
+        events = list(watched.until(has("closeWrite", "d/g")))
+
+    gaps = [(event.kind, event.gap.reason) for event in events if event.gap]
+    assert gaps == [("gap", "watch_limit"), ("gap_closed", "watch_limit")]
+    assert watched.coverage.backend == "fanotify"
+    assert one(events, "create", "d/g").source == "kernel"
+    assert replay(events) == on_disk(root)

@@ -32,6 +32,8 @@ class Watched:
         self.state = state
         values = {"roots": [{"dir": root, "project": "proj"}], "state_dir": state} | settings
         self.settings = AgentSettings(**values)
+        self.may_change_backend = False
+        """Whether inotify may give way to fanotify where watches run out."""
         self._start = start
         self._changed = threading.Condition()
         self._watched = 0
@@ -54,6 +56,7 @@ class Watched:
         task = Task(
             self.settings, self.settings.named_roots()[0], self.journal, self.handover, self._on_watched
         )
+        task.may_change_backend = self.may_change_backend
         self.coverage = task.coverage
         backend = "inotify" if self.settings.backend == "auto" else self.settings.backend
         start = self._start or Start("startup", self.journal.first_gap())
