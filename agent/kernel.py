@@ -29,8 +29,9 @@ from agent.records import Record, parse
 from agent.refresh import refresh_watches
 from agent.report import Place, When
 from agent.rescan import Rescans
+from agent.root_check import RootCheck
 from agent.scan import RootGone, Scanner
-from agent.session import End, Start, Stopping, Task, Unfit, check_root, renew, scan_whole
+from agent.session import End, Start, Stopping, Task, Unfit, renew, scan_whole
 from agent.settling import Settling
 from agent.source import Source
 from agent.unseen import Unseen
@@ -43,7 +44,6 @@ _HALF_NS = 10_000_000
 """How long half a rename is held once the queue is empty."""
 _ON_REQUEST = {"access": masks.ACCESS, "open": masks.OPEN, "closeNoWrite": masks.CLOSE_NOWRITE}
 _DONE = object()
-_CHECK_ROOT_S = 2.0
 _LOOK_AGAIN_S = 0.2
 _NAP_S = 0.001
 """Records that come together are told together: a round costs as much as ten records."""
@@ -117,7 +117,7 @@ class KernelSession:
         self._read_ns = self.lost_since_ns = time.time_ns()
         self._since_ns: dict[int, int] = {}
         """Of each read that is not handled yet, by its time: after which moment all of it happened."""
-        self._root_checked = 0.0
+        self._root_check = RootCheck(self._view)
         self._done = 0
 
     def run(self, start: Start) -> End:
@@ -204,9 +204,7 @@ class KernelSession:
             self._scanner.unwatched.close_mended()
             if self._scanner.unwatched and not self._pace.wait_s():
                 self._errands.append(self._poll())
-        if time.monotonic() - self._root_checked > _CHECK_ROOT_S:
-            self._root_checked = time.monotonic()
-            check_root(self._view)
+        if self._root_check.turn():
             self._measure()
 
     def _arrive(self) -> None:
@@ -387,7 +385,9 @@ class KernelSession:
             return _HALF_NS / 1e9
         if self._errands:
             return 0.0
-        patience = min(_LOOK_AGAIN_S if self._unseen else _CHECK_ROOT_S, self._rescans.wait_s())
+        patience = min(self._root_check.wait_s(), self._rescans.wait_s())
+        if self._unseen:
+            patience = min(patience, _LOOK_AGAIN_S)
         if self._scanner.unwatched:
             patience = min(patience, self._pace.wait_s())
         patience = min(patience, self._late.wait_s(), self._task.writing.wait_s())

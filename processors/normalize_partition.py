@@ -28,6 +28,7 @@ from processors.chunk import Chunk, RawRecord
 from processors.commits import NONE_COMMITTED_S, Commits, SessionLost
 from processors.decode import Refusal
 from processors.file_store import FileStore
+from processors.keeper import Keeper
 from processors.moves import carry_out, complete
 from processors.origin import Origin
 from processors.outputs import Outputs, make
@@ -80,10 +81,12 @@ class Partition:
         )
         self.backlog = Backlog(links.consumer, raw, partitions=partitions, max_bytes=settings.backlog_bytes)
         self._store = FileStore(_directory(settings.data_dir, raw), _STORE_AGE_S)
+        self._keeper = Keeper(links.kafka, settings.group, raw.partition, self._commit_again)
         self._offset = 0
         self._proven = time.monotonic()
         self._stopping = False
         self._busy = asyncio.Lock()
+        self._proving = asyncio.Lock()
 
     async def run(self) -> None:
         """Recover, then decide whatever the backlog holds, until stopped. Raises SessionLost."""
@@ -91,6 +94,7 @@ class Partition:
             await self._run()
         finally:
             self._store.close()
+            await self._keeper.close()
 
     async def _run(self) -> None:
         await self._insist("opening the local store", self._open)
@@ -130,14 +134,17 @@ class Partition:
         kept = TopicPartition(links.kafka.topic(topics.STATE), raw.partition)
         committed = await self._committed(kept)
         began = time.monotonic()
+        await self._keeper.claim()
         async with reading(links.kafka) as consumer:
             committed = await surely_committed(consumer, kept, committed)
             start = await find_start(consumer, raw, committed)
             await load(consumer, kept, self._state, start.offset)
             kept = TopicPartition(links.kafka.topic(topics.FILES), raw.partition)
             undone = await load_files(consumer, kept, self._store, start.offset)
-        await links.publisher.append(topics.FILES, raw.partition, undone)
-        await links.publisher.keep(self._state.corrections(start.offset), raw.partition)
+        self._offset = start.offset if start.committed is None else start.committed
+        await self._commit_again()
+        await self._keeper.files(undone)
+        await self._keeper.state(self._state.corrections(start.offset))
         _log.info(
             "partition recovered",
             partition=raw.partition,
@@ -200,7 +207,7 @@ class Partition:
         try:
             await asyncio.gather(
                 links.publisher.publish(chunk.outputs, self._raw.partition),
-                links.publisher.keep(chunk.draft.offset(self._offset, after), self._raw.partition),
+                self._keeper.state(chunk.draft.offset(self._offset, after)),
                 self._prove(),
             )
             kept = await self._keep(chunk.draft, last)
@@ -242,38 +249,38 @@ class Partition:
 
     async def _keep(self, draft: Draft, last: RawRecord) -> int | None:
         """Write the chunk's state; returns the next offset of the files."""
-        publisher, partition = self._links.publisher, self._raw.partition
         forgotten = self._state.forgotten()
-        changed = draft.files(last.timestamp_ms)
         offset, _ = await asyncio.gather(
-            publisher.append(topics.FILES, partition, changed),
-            publisher.keep([*forgotten, *draft.records()], partition),
+            self._keeper.files(draft.files(last.timestamp_ms)),
+            self._keeper.state([*forgotten, *draft.records()]),
         )
         self._state.wrote(forgotten)
         return offset
 
     async def _carry_out_moves(self) -> None:
-        publisher, partition = self._links.publisher, self._raw.partition
-
         async def append(records: list[Record]) -> int | None:
             await self._prove()
-            return await publisher.append(topics.FILES, partition, records)
+            return await self._keeper.files(records)
 
         pending = list(self._state.moves.values.values())
         for nth, move in enumerate(pending):
             await carry_out(pending[nth:], self._store, append)
             if nth == len(pending) - 1:
                 await append([complete(move, self._store, self._offset)])
-            await publisher.keep([self._state.done(move)], partition)
+            await self._keeper.state([self._state.done(move)])
             self._state.moves.values.pop(move.name)
 
     async def _prove(self) -> None:
         """Make sure that the partition is still ours where that was not shown for a while.
 
         The coordinator takes a commit from the owner alone: a worker that was frozen, or cut off from it,
-        writes no state over its successor's.
+        ends here. What it was about to write before that the keeper's fence refuses.
         """
         if time.monotonic() - self._proven > self._links.settings.session_timeout_ms / 2000:
+            await self._commit_again()
+
+    async def _commit_again(self) -> None:
+        async with self._proving:
             await self._links.commits.commit(self._raw, self._offset)
 
     def _count(self, chunk: Chunk, now_ms: int, began: float) -> None:

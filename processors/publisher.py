@@ -12,16 +12,15 @@ from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import ProducerClosed
 
 from agent.kafka import KafkaSettings
 from processors import topics
 from processors.outputs import Addressed, Outputs
-from processors.record_batch import MAX_BYTES, Record, batched
+from processors.producers import abandon, connect
+from processors.record_batch import Record, batched
 
 _INLINE_BYTES = 32 * 1024
 """Compressed in less time than another thread takes to wake."""
-_ABANDON_TIMEOUT_S = 5.0
 
 _log = structlog.get_logger()
 
@@ -36,7 +35,7 @@ class Publisher:
 
     async def start(self) -> None:
         """Connect."""
-        self._producer = await self._connected()
+        self._producer = await connect(self._kafka)
 
     async def stop(self) -> None:
         """Flush and disconnect; called once nothing is under way."""
@@ -48,7 +47,7 @@ class Publisher:
         """Disconnect without flushing."""
         producer, self._producer = self._producer, None
         if producer is not None:
-            await _abandon(producer)
+            await abandon(producer)
 
     @property
     def producer(self) -> AIOKafkaProducer:
@@ -62,39 +61,19 @@ class Publisher:
         async with self._replacing:
             if self._producer is not failed:
                 return
-            await _abandon(failed)
-            self._producer = await self._connected()
+            await abandon(failed)
+            self._producer = await connect(self._kafka)
 
     async def publish(self, outputs: Outputs, partition: int) -> None:
         """Append the outputs of a chunk: normalised records to this partition of their topics."""
         await _all(
-            self.append(topics.DONUTWORK, partition, outputs.donutwork),
-            self.append(topics.WATCH, partition, outputs.watch),
-            self.append(topics.NOTIFY, partition, outputs.notify),
-            self.append(topics.RUNS, partition, outputs.runs),
+            self._append(topics.DONUTWORK, partition, outputs.donutwork),
+            self._append(topics.WATCH, partition, outputs.watch),
+            self._append(topics.NOTIFY, partition, outputs.notify),
+            self._append(topics.RUNS, partition, outputs.runs),
             self._send(topics.DEAD_LETTERS, outputs.dead_letters),
             self._send(topics.AGENTS, outputs.agents),
         )
-
-    async def append(self, name: str, partition: int, records: Sequence[Record]) -> int | None:
-        """Append many records as few batches, in order; return the offset behind the last, None for none."""
-        producer, topic = self.producer, self._kafka.topic(name)
-        sent: list[asyncio.Future[Any]] = []
-        for batch in batched(records):
-            if batch.size() < _INLINE_BYTES:
-                batch.compress()
-            else:
-                await asyncio.to_thread(batch.compress)
-            sent.append(await producer.send_batch(batch, topic, partition=partition))
-            records_of_last = batch.record_count()
-        acknowledged = await asyncio.gather(*sent)
-        return acknowledged[-1].offset + records_of_last if acknowledged else None
-
-    async def keep(self, records: Sequence[tuple[bytes, bytes | None]], partition: int) -> None:
-        """Append records of the state."""
-        topic = self._kafka.topic(topics.STATE)
-        sent = [await self.producer.send(topic, value, key, partition) for key, value in records]
-        await asyncio.gather(*sent)
 
     async def answer(self, outcomes: Sequence[Addressed]) -> None:
         """Append outcomes; one for a partition that does not exist is nobody's, and left out."""
@@ -106,19 +85,29 @@ class Publisher:
             _log.warning("outcomes asked for on a partition that does not exist", outcomes=len(outcomes))
         await self._send(topics.OUTCOMES, known)
 
+    async def _append(self, name: str, partition: int, records: Sequence[Record]) -> None:
+        await append(self.producer, self._kafka.topic(name), partition, records)
+
     async def _send(self, name: str, records: Sequence[Addressed]) -> None:
         producer, topic = self.producer, self._kafka.topic(name)
         sent = [await producer.send(topic, each.value, each.key, each.partition) for each in records]
         await asyncio.gather(*sent)
 
-    async def _connected(self) -> AIOKafkaProducer:
-        producer = AIOKafkaProducer(**self._kafka.producer(), max_batch_size=MAX_BYTES)
-        try:
-            await producer.start()
-        except BaseException:
-            await producer.stop()
-            raise
-        return producer
+
+async def append(
+    producer: AIOKafkaProducer, topic: str, partition: int, records: Sequence[Record]
+) -> int | None:
+    """Append many records as few batches, in order; return the offset behind the last, None for none."""
+    sent: list[asyncio.Future[Any]] = []
+    for batch in batched(records):
+        if batch.size() < _INLINE_BYTES:
+            batch.compress()
+        else:
+            await asyncio.to_thread(batch.compress)
+        sent.append(await producer.send_batch(batch, topic, partition=partition))
+        records_of_last = batch.record_count()
+    acknowledged = await asyncio.gather(*sent)
+    return acknowledged[-1].offset + records_of_last if acknowledged else None
 
 
 async def _all(*sending: Awaitable[object]) -> None:
@@ -126,19 +115,3 @@ async def _all(*sending: Awaitable[object]) -> None:
     for result in await asyncio.gather(*sending, return_exceptions=True):
         if isinstance(result, BaseException):
             raise result
-
-
-async def _abandon(producer: AIOKafkaProducer) -> None:
-    """Disconnect without flushing. `stop` would wait until all it holds is delivered.
-
-    Whoever still waits for an acknowledgement, for another partition perhaps, is told that none will come.
-    """
-    producer._closed = True
-    try:
-        async with asyncio.timeout(_ABANDON_TIMEOUT_S):
-            await producer.client.close()
-            await producer._sender.close()
-    except Exception as error:  # noqa: BLE001  it is being thrown away
-        _log.warning("a producer was abandoned with an error", error=repr(error))
-    finally:
-        producer._message_accumulator.fail_all(ProducerClosed())

@@ -12,6 +12,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from agent.kafka import MAX_RECORD_BYTES, KafkaSettings
+from processors import topics
 from processors.file_store import FileStore
 from processors.files import At, entry_of
 from processors.files import record as record_of
@@ -147,6 +148,8 @@ def _entries(
     records: list[ConsumerRecord[bytes, bytes | None]], committed: int, undone: dict[bytes, bytes | None]
 ) -> Iterator[tuple[bytes, bytes | None]]:
     for record in records:
+        if record.key == topics.CLAIM_KEY:
+            continue
         headers = dict(record.headers)
         try:
             at = At(*Position.parse(headers.get("at") or headers["src"])[:2])

@@ -21,6 +21,7 @@ from agent.kafka import MAX_RECORD_BYTES, KafkaSettings
 from processors import runs, topics
 from processors.actions import ActionFailed, Actions
 from processors.commits import Commits, SessionLost
+from processors.fenced import Fenced
 from processors.registry import Registry
 from processors.runner_partition import RunnerPartition
 from processors.runs import Run
@@ -123,6 +124,7 @@ class Runner(Service):  # type: ignore[misc]
             if owned.restored:
                 continue
             if owned.end is None:
+                await owned.fenced.claim()
                 owned.end = (await consumer.end_offsets([partition]))[partition]
             if partition in self._owned and await consumer.position(partition) >= owned.end:
                 owned.restored = True
@@ -134,14 +136,14 @@ class Runner(Service):  # type: ignore[misc]
     async def assigned(self, partitions: Collection[TopicPartition]) -> None:
         """Take partitions over: they are read before anything is begun."""
         for partition in partitions:
-            self._owned[partition] = _Owned(self._runs_of(partition))
+            self._owned[partition] = self._taken(partition)
 
     async def revoked(self, partitions: Collection[TopicPartition]) -> None:
         """Give partitions up: their attempts end."""
         given_up = [self._owned.pop(partition) for partition in partitions if partition in self._owned]
-        await asyncio.gather(*(owned.runs.stop() for owned in given_up))
+        await asyncio.gather(*(owned.stop() for owned in given_up))
 
-    def _runs_of(self, partition: TopicPartition) -> RunnerPartition:
+    def _taken(self, partition: TopicPartition) -> _Owned:
         actions, commits = self._actions, self._commits
         if actions is None or commits is None:
             raise RuntimeError("the service is not started")
@@ -149,15 +151,20 @@ class Runner(Service):  # type: ignore[misc]
         proving = asyncio.Lock()
 
         async def append(run: Run) -> None:
-            await self._insist(lambda: self._append(partition, run))
+            await self._insist(lambda: self._append(fenced, partition, run))
 
         async def prove() -> None:
             # the coordinator takes it from the owner alone; runs are always read from their beginning
             async with proving:
                 await self._insist(lambda: commits.commit(partition, 0))
 
-        return RunnerPartition(
-            actions, self._registry.workflows.get, append, prove, self._failed, self._settings.at_once
+        async def announce(producer: AIOKafkaProducer) -> None:
+            await producer.send_and_wait(partition.topic, None, topics.CLAIM_KEY, partition.partition)
+
+        fenced = Fenced(self._kafka, f"{self._settings.group}-{partition.partition}", announce, prove)
+        workflow = self._registry.workflows.get
+        return _Owned(
+            RunnerPartition(actions, workflow, append, prove, self._failed, self._settings.at_once), fenced
         )
 
     async def _insist(self, attempt: Callable[[], Awaitable[None]]) -> None:
@@ -178,9 +185,10 @@ class Runner(Service):  # type: ignore[misc]
         _log.error("runner failed", exc_info=error)
         self.add_future(self.crash(error))
 
-    async def _append(self, partition: TopicPartition, run: Run) -> None:
-        topic, key = self._kafka.topic(topics.RUNS), run.id.encode()
-        await self._producing().send_and_wait(topic, runs.encode(run), key, partition.partition)
+    async def _append(self, fenced: Fenced, partition: TopicPartition, run: Run) -> None:
+        async with fenced.writing() as producer:
+            key = run.id.encode()
+            await producer.send_and_wait(partition.topic, runs.encode(run), key, partition.partition)
 
     async def _send(self, topic: str, key: bytes, value: bytes) -> None:
         """Append a record to somebody's topic; raises ActionFailed."""
@@ -222,8 +230,14 @@ class _Owned:
     """A partition of this worker, and up to where it is read before its runs begin."""
 
     runs: RunnerPartition
+    fenced: Fenced
     end: int | None = None
     restored: bool = False
+
+    async def stop(self) -> None:
+        """End attempts, then send no more."""
+        await self.runs.stop()
+        await self.fenced.close()
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]

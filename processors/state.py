@@ -25,6 +25,8 @@ _MARKS = "marks/"
 _EVENT = "event/"
 _MOVE = "move/"
 OFFSET_KEY = b"offset/"
+OWNER_KEY = b"owner/"
+"""Of the record that a new owner of the partition writes first; its value says nothing."""
 
 
 class MarksRecord(msgspec.Struct, omit_defaults=True, frozen=True):

@@ -143,6 +143,10 @@ def _is_there(record: KafkaRecord) -> bool:
     return record.value is not None
 
 
+def _is_path(record: KafkaRecord) -> bool:
+    return record.key != topics.CLAIM_KEY
+
+
 def _retired(record: KafkaRecord) -> bytes | None:
     """Return the row of an agent that was taken out: its record has a key alone."""
     agent, slash, project = (record.key or b"").decode(errors="replace").rpartition("/")
@@ -216,6 +220,7 @@ FILES = Table(
     _names(_FILE, "unhex(sha256)"),
     _structure(_FILE, ("sha256", "String")),
     needs=("projectId",),
+    takes=_is_path,
     ordered_by_src=False,
     tombstone=_deleted,
 )

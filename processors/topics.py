@@ -22,6 +22,8 @@ _HOUR_MS = 3_600_000
 _DAY_MS = 24 * _HOUR_MS
 TOMBSTONES_KEPT_S = 7 * 24 * 3600
 """How long a deletion in the files topic can still be read."""
+CLAIM_KEY = b"_owner\0"
+"""Key of the tombstone by which a partition's new owner fences those before; no project is called so."""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
 from agent.event import Batch, encode
 from agent.kafka import KafkaSettings, partition_of
 from deploy import ports
-from processors import registry, topics_apply
+from processors import registry, topics, topics_apply
 from processors.position import BEFORE_ALL, Position
 
 PARTITIONS = 4
@@ -139,7 +139,7 @@ Read = ConsumerRecord[bytes | None, bytes | None]
 def read_until(
     kafka: KafkaSettings, topic: str, enough: Callable[[list[Read]], bool], timeout_s: float = AWAIT_S
 ) -> list[Read]:
-    """Return what a topic holds, in each partition's order, as soon as it is enough."""
+    """Return what a topic holds, in each partition's order, as soon as it is enough; claims are nobody's."""
 
     async def read() -> list[Read]:
         consumer = AIOKafkaConsumer(
@@ -151,7 +151,7 @@ def read_until(
             async with asyncio.timeout(timeout_s):
                 while not enough(records):
                     for polled in (await consumer.getmany(timeout_ms=1_000)).values():
-                        records += polled
+                        records += [each for each in polled if each.key != topics.CLAIM_KEY]
             return records
         finally:
             await consumer.stop()

@@ -195,8 +195,6 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
         yield started
 
 
-# One seed in many still finds something wrong on a busy machine: it is run and shown, until that is mended.
-@pytest.mark.xfail(strict=False, reason="random deaths: one run in many is not clean yet")
 @pytest.mark.usefixtures("quiet")
 def test_random_deaths_lose_and_double_nothing(fleet: Fleet) -> None:
     """Workers, sinks, broker and database are killed while agents publish: one row per event, and no more."""

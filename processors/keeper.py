@@ -1,0 +1,60 @@
+"""Appends the state and the files of one raw partition, as its newest owner alone can."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+from aiokafka import AIOKafkaProducer
+
+from agent.kafka import KafkaSettings
+from processors import topics
+from processors.fenced import Fenced
+from processors.publisher import append
+from processors.record_batch import Record
+from processors.state import OWNER_KEY
+from processors.state import Record as StateRecord
+
+_BEFORE_ALL = [("src", b"0.0.0")]
+
+
+class Keeper:
+    """Every method may raise KafkaError or SessionLost, and returns once all in-sync replicas have it."""
+
+    def __init__(
+        self, kafka: KafkaSettings, group: str, partition: int, prove: Callable[[], Awaitable[None]]
+    ) -> None:
+        self._kafka = kafka
+        self._partition = partition
+        self._fenced = Fenced(kafka, f"{group}-{partition}", self._announce, prove)
+
+    async def claim(self) -> None:
+        """Make sure that nothing which an earlier owner still sends is appended from here on."""
+        await self._fenced.claim()
+
+    async def close(self) -> None:
+        """Disconnect; what is not acknowledged is not sent."""
+        await self._fenced.close()
+
+    async def files(self, records: Sequence[Record]) -> int | None:
+        """Append records of files, in order; return the offset behind the last, None for none."""
+        if not records:
+            return None
+        async with self._fenced.writing() as producer:
+            return await append(producer, self._kafka.topic(topics.FILES), self._partition, records)
+
+    async def state(self, records: Sequence[StateRecord]) -> None:
+        """Append records of the state, in order."""
+        if not records:
+            return
+        topic = self._kafka.topic(topics.STATE)
+        async with self._fenced.writing() as producer:
+            sent = [await producer.send(topic, value, key, self._partition) for key, value in records]
+            await asyncio.gather(*sent)
+
+    async def _announce(self, producer: AIOKafkaProducer) -> None:
+        files, state = self._kafka.topic(topics.FILES), self._kafka.topic(topics.STATE)
+        await asyncio.gather(
+            producer.send_and_wait(files, None, topics.CLAIM_KEY, self._partition, headers=_BEFORE_ALL),
+            producer.send_and_wait(state, b"{}", OWNER_KEY, self._partition),
+        )
