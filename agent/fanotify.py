@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from agent.fan_records import CHANGES, OPEN_EXEC
+from agent.libc import checked, library
 from agent.reach import Reached
 
 _CLOSE_ON_EXEC, _NONBLOCKING = 0x1, 0x2
@@ -49,7 +50,7 @@ class Fanotify:
     """
 
     def __init__(self, root: bytes, extra_mask: int, take: Callable[[Iterator[bytes]], bool]) -> None:
-        self._libc = ctypes.CDLL(None, use_errno=True)
+        self._libc = library()
         self._libc.fanotify_mark.argtypes = [_INT, ctypes.c_uint, ctypes.c_uint64, _INT, ctypes.c_char_p]
         self._libc.open_by_handle_at.argtypes = [_INT, ctypes.c_char_p, _INT]
         self._libc.name_to_handle_at.argtypes = [_INT, ctypes.c_char_p, _POINTER, _POINTER, _INT]
@@ -63,7 +64,7 @@ class Fanotify:
         self.empty = True
         """The last read found nothing more in the kernel's queue."""
         how = _CLOSE_ON_EXEC | _NONBLOCKING | _REPORT_DIR_AND_NAME
-        self._descriptor = self._checked(self._libc.fanotify_init(how, os.O_RDONLY | os.O_CLOEXEC))
+        self._descriptor = checked(self._libc.fanotify_init(how, os.O_RDONLY | os.O_CLOEXEC))
         try:
             self.handle(root)
         except OSError:
@@ -138,7 +139,7 @@ class Fanotify:
         if result < 0 and ctypes.get_errno() == errno.EINVAL and self._handle_flags:
             self._handle_flags = 0
             result = call(_HERE, path, handle, ctypes.byref(mount), 0)
-        self._checked(result, path)
+        checked(result, path)
 
     def _met(self, mount: int, path: bytes) -> bytes:
         """Watch the file system of a mount that was not met before; returns its id."""
@@ -148,12 +149,12 @@ class Fanotify:
         return self._file_systems[mount]
 
     def _mark(self, path: bytes, mask: int) -> None:
-        self._checked(self._libc.fanotify_mark(self._descriptor, _ADD_FILESYSTEM, mask, _HERE, path), path)
+        checked(self._libc.fanotify_mark(self._descriptor, _ADD_FILESYSTEM, mask, _HERE, path), path)
 
     def _locate(self, mounted: bytes, handle: bytes) -> bytes:
         mount = os.open(mounted, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            found = self._checked(self._libc.open_by_handle_at(mount, handle, os.O_PATH | os.O_CLOEXEC))
+            found = checked(self._libc.open_by_handle_at(mount, handle, os.O_PATH | os.O_CLOEXEC))
         finally:
             os.close(mount)
         try:
@@ -183,13 +184,6 @@ class Fanotify:
                 continue
             self.empty = True
             return
-
-    @staticmethod
-    def _checked(result: int, path: bytes | None = None) -> int:
-        if result < 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number), path)
-        return result
 
 
 def _file_system_id(path: bytes) -> bytes:

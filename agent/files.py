@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from agent.extended import Extended
+from agent.libc import checked, library
 from agent.reach import Reached
 
 
@@ -229,16 +230,14 @@ def _statx() -> Callable[[bytes], State] | None:
     if sys.platform != "linux":
         return None
     try:
-        call = ctypes.CDLL(None, use_errno=True).statx
+        call = library().statx
     except (OSError, AttributeError):
         return None
     call.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_uint, ctypes.c_void_p]
 
     def look_closely(path: bytes) -> State:
         buffer = ctypes.create_string_buffer(256)
-        if call(_AT_FDCWD, path, _AT_SYMLINK_NOFOLLOW, _BASIC_AND_BIRTH, buffer) != 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number), path)
+        checked(call(_AT_FDCWD, path, _AT_SYMLINK_NOFOLLOW, _BASIC_AND_BIRTH, buffer), path)
         values = _STATX.unpack_from(buffer)
         return State(
             values[6],

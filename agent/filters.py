@@ -10,15 +10,17 @@ import functools
 import os
 import stat
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
 from agent.patterns import PatternRefused, Patterns, check, depends_on_place
 from agent.reach import Reached
-from agent.settings import AgentSettings, RootSettings
 from agent.view import View
 from agent.watches import Directory, below, join
+
+if TYPE_CHECKING:
+    from agent.settings import AgentSettings, RootSettings
 
 _log = structlog.get_logger()
 IGNORE_FILE = b".fswireignore"

@@ -17,6 +17,7 @@ import threading
 import time
 from collections import deque
 
+from agent.libc import checked, library
 from agent.reach import Reached
 from agent.records import CHANGES, DONT_FOLLOW, EXCL_UNLINK, MASK_CREATE, ONLYDIR, Chunk
 
@@ -36,7 +37,7 @@ class Inotify:
     """
 
     def __init__(self, wake: threading.Event, extra_mask: int = 0) -> None:
-        self._libc = ctypes.CDLL(None, use_errno=True)
+        self._libc = library()
         self._libc.inotify_add_watch.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_uint32]
         self._mask = CHANGES | extra_mask | _HOW
         self._wake = wake
@@ -50,7 +51,7 @@ class Inotify:
         self._thread = threading.Thread(target=self._drain_for_ever, name="inotify", daemon=True)
 
     def __enter__(self) -> Inotify:
-        self._descriptor = self._checked(self._libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
+        self._descriptor = checked(self._libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
         self._stop_reader, self._stop_writer = os.pipe2(os.O_CLOEXEC)
         self._thread.start()
         return self
@@ -147,16 +148,9 @@ class Inotify:
 
     def _add(self, path: bytes, mask: int) -> int:
         with Reached(path) as near:
-            return self._checked(self._libc.inotify_add_watch(self._descriptor, near, mask), path)
+            return checked(self._libc.inotify_add_watch(self._descriptor, near, mask), path)
 
     def _queued_bytes(self) -> int:
         count = array.array("i", [0])
         fcntl.ioctl(self._descriptor, termios.FIONREAD, count)
         return count[0]
-
-    @staticmethod
-    def _checked(result: int, path: bytes | None = None) -> int:
-        if result < 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number), path)
-        return result

@@ -56,6 +56,8 @@ _ERRANDS_S = 0.05
 class KernelSession:
     """One life of an inotify instance; `lost_since_ns`: since when records are missing after an overflow."""
 
+    _scanner_class = Scanner
+
     def __init__(self, task: Task) -> None:
         self._task = task
         extra = self._asked_for()
@@ -70,7 +72,7 @@ class KernelSession:
         self._view = View(task.path, task.journal, task.watches(), hasher, self._own, self._release)
         edits = Edits(self._view)
         self._arrivals = Arrivals(self._view, self._pairing)
-        self._scanner = Scanner(
+        self._scanner = self._scanner_class(
             self._view,
             edits,
             self._unseen,

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from agent.event import Kind
-from agent.settings import AgentSettings, Reported, RootSettings
+
+if TYPE_CHECKING:  # `fswire watch` starts without pydantic: that alone would be a third of its time
+    from agent.settings import AgentSettings, RootSettings
+
+Reported = Literal[
+    "create", "modify", "closeWrite", "delete", "rename", "attribute", "access", "open", "closeNoWrite"
+]
 
 ON_REQUEST: frozenset[Kind] = frozenset({"access", "open", "closeNoWrite"})
 """What happens too often to be reported unless it is asked for by name."""

@@ -254,8 +254,7 @@ class Scanner:
         path = self._view.path(directory)
         try:
             covered = directory.wd is not None or self._place_watch(directory, path)
-            with self._view.own.access((directory.parent or directory, directory.name)):
-                names = files.names(path)
+            names = self._names(directory, path)
             if not self._is_there(directory):  # neither watch nor names are this directory's
                 raise FileNotFoundError
             if not covered:
@@ -269,6 +268,10 @@ class Scanner:
         except OSError as error:
             self.refuse(directory, error)
         return None
+
+    def _names(self, directory: Directory, path: bytes) -> list[bytes]:
+        with self._view.own.access((directory.parent or directory, directory.name)):
+            return files.names(path)
 
     def _is_there(self, directory: Directory) -> bool:
         """Tell whether a directory still has its path, and no other one has."""

@@ -6,7 +6,7 @@ import enum
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from agent import kinds
 from agent.baseline import ROOT_KEY
@@ -21,10 +21,12 @@ from agent.journal import Journal
 from agent.metrics import DROPPED, GAPS, RESCANS
 from agent.report import Reporter, found
 from agent.scan import RootGone, Scanner
-from agent.settings import AgentSettings, RootSettings
 from agent.view import View
 from agent.watches import Watches
 from agent.writing import Writing
+
+if TYPE_CHECKING:
+    from agent.settings import AgentSettings, RootSettings
 
 _STARTS_KEPT = 16
 """Gaps of starts that never came to the end of their scan; one more would say nothing new."""

@@ -27,14 +27,11 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from agent.kinds import Reported
 from agent.paths import is_project_id
 from agent.patterns import checked
 
 _PREFIX = "FSWIRE_AGENT_"
-
-Reported = Literal[
-    "create", "modify", "closeWrite", "delete", "rename", "attribute", "access", "open", "closeNoWrite"
-]
 
 Backend = Literal["auto", "inotify", "fanotify", "watchfiles", "poll"]
 

@@ -150,6 +150,7 @@ class Watching(threading.Thread):
         self._task.handover.trouble = "the directory is gone"
         _log.error("root_gone", project=self._task.root.project, dir=str(self._task.root.dir), retry=True)
         reported = self._task.journal.baseline.get(ROOT_KEY, b"") is None
+        self._rest(self._backoff.lost(time.monotonic() - self._well_since))
         while not self._task.handover.stopping.is_set():
             state = look(self._task.path)
             if state is not None and state.is_dir:
