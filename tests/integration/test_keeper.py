@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import pytest
 from aiokafka.errors import KafkaError
@@ -17,6 +18,7 @@ from tests.integration.normalizing import PARTITIONS, make_topics, read_count, r
 
 pytestmark = pytest.mark.stack
 PARTITION = PARTITIONS - 1
+Then = Callable[[Keeper, Keeper], Awaitable[None]]
 
 
 def gone(path: str) -> Record:
@@ -64,31 +66,12 @@ def test_keeper_that_was_replaced_writes_nothing_more(kafka: KafkaSettings) -> N
     assert {each.key for each in state} == {b"owner/"}
 
 
-def test_keeper_that_was_fenced_in_error_claims_again(kafka: KafkaSettings) -> None:
-    """An owner that somebody else fenced, or whose write failed, goes on under a claim of its own."""
-    own = make_topics(kafka)
+def after_a_refusal(
+    own: KafkaSettings, owner: str, then: Callable[[Keeper, Keeper], Awaitable[None]]
+) -> None:
+    """Let two keepers claim in turn and the first be refused once; `then` goes on with both."""
     group = Group()
-    group.owner = "first"
-
-    async def written() -> None:
-        first, stranger = group.keeper(own, "first"), group.keeper(own, "stranger")
-        await first.claim()
-        await stranger.claim()
-        with pytest.raises(KafkaError):
-            await first.files([gone("refused")])
-        await first.files([gone("again")])
-        await asyncio.gather(first.close(), stranger.close())
-
-    asyncio.run(written())
-
-    assert [each.key for each in read_count(own, "files", 1)] == [files.key("proj", "again")]
-
-
-def test_keeper_without_its_partition_fences_nobody(kafka: KafkaSettings) -> None:
-    """A worker that lost the partition and whose write failed learns of it before it claims again."""
-    own = make_topics(kafka)
-    group = Group()
-    group.owner = "second"
+    group.owner = owner
 
     async def written() -> None:
         first, second = group.keeper(own, "first"), group.keeper(own, "second")
@@ -96,11 +79,33 @@ def test_keeper_without_its_partition_fences_nobody(kafka: KafkaSettings) -> Non
         await second.claim()
         with pytest.raises(KafkaError):
             await first.files([gone("refused")])
-        with pytest.raises(SessionLost):
-            await first.files([gone("refused")])
-        await second.files([gone("taken")])
+        await then(first, second)
         await asyncio.gather(first.close(), second.close())
 
     asyncio.run(written())
+
+
+def test_keeper_that_was_fenced_in_error_claims_again(kafka: KafkaSettings) -> None:
+    """An owner that somebody else fenced, or whose write failed, goes on under a claim of its own."""
+    own = make_topics(kafka)
+
+    async def then(first: Keeper, _second: Keeper) -> None:
+        await first.files([gone("again")])
+
+    after_a_refusal(own, "first", then)
+
+    assert [each.key for each in read_count(own, "files", 1)] == [files.key("proj", "again")]
+
+
+def test_keeper_without_its_partition_fences_nobody(kafka: KafkaSettings) -> None:
+    """A worker that lost the partition and whose write failed learns of it before it claims again."""
+    own = make_topics(kafka)
+
+    async def then(first: Keeper, second: Keeper) -> None:
+        with pytest.raises(SessionLost):
+            await first.files([gone("refused")])
+        await second.files([gone("taken")])
+
+    after_a_refusal(own, "second", then)
 
     assert [each.key for each in read_count(own, "files", 1)] == [files.key("proj", "taken")]

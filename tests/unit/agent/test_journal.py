@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import signal
 import sqlite3
-import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -14,59 +13,43 @@ import pytest
 
 from agent.baseline import ROOT_KEY, Known
 from agent.event import Batch, Event, Previous, decode_batch
-from agent.files import State
 from agent.journal import MAX_ROW_EVENTS, Journal, JournalFull, JournalRefused, Made, open_journal
 from agent.outbox import Outbox
-
-MADE = Made("machine", 1, 2)
-MAX_BYTES = 16 * 1024**2
-STATE = State(stat.S_IFREG | 0o644, 10, 100, 200, 300, 50, 0, 0, 1, -5)
+from tests.unit.agent.journaling import MADE, MAX_BYTES, STATE, batches, event
 
 
-def _event(name: str) -> Event:
-    return Event("create", name, 1)
-
-
-def _batches(outbox: Outbox, after: int = 0) -> list[Batch]:
-    found = []
-    while parcel := outbox.next(after):
-        found.append(decode_batch(parcel.value))
-        after = parcel.row
-    return found
-
-
-def _paths(batches: list[Batch]) -> list[str]:
-    return [event.path for batch in batches for event in batch.events]
+def _paths(found: list[Batch]) -> list[str]:
+    return [event.path for batch in found for event in batch.events]
 
 
 def test_commit_writes_events_and_baseline(tmp_path: Path) -> None:
     """What was committed is there for whoever opens the journal next."""
     path = tmp_path / "journal.db"
     with Journal(path, MADE) as journal:
-        journal.append(_event("f"))
+        journal.append(event("f"))
         journal.baseline.put(ROOT_KEY, b"f\xff", Known(None, STATE, b"s" * 32))
         assert journal.commit() == 1
 
     with Journal(path, MADE) as journal, Outbox(path, "p", "host") as outbox:
         assert journal.baseline.get(ROOT_KEY, b"f\xff") == Known(None, STATE, b"s" * 32)
-        assert _paths(_batches(outbox)) == ["f"]
+        assert _paths(batches(outbox)) == ["f"]
 
 
 def test_rollback_takes_back_both(tmp_path: Path) -> None:
     """No event is left without its baseline nor the reverse; numbers go on without a hole."""
     path = tmp_path / "journal.db"
     with Journal(path, MADE) as journal, Outbox(path, "p", "host") as outbox:
-        journal.append(_event("kept"))
+        journal.append(event("kept"))
         journal.commit()
         for index in range(2 * MAX_ROW_EVENTS):
-            journal.append(_event(str(index)))
+            journal.append(event(str(index)))
         journal.baseline.put(ROOT_KEY, b"lost", Known(None, STATE, None))
         journal.rollback()
-        journal.append(_event("next"))
+        journal.append(event("next"))
         journal.commit()
 
         assert journal.baseline.get(ROOT_KEY, b"lost") is None
-        (batch,) = _batches(outbox)
+        (batch,) = batches(outbox)
         assert (batch.first_seq, [event.path for event in batch.events]) == (1, ["kept", "next"])
 
 
@@ -95,7 +78,7 @@ for index in range(1_000_000):
     process.communicate()
 
     with Journal(path, MADE) as journal, Outbox(path, "p", "host") as outbox:
-        reported = _paths(_batches(outbox))
+        reported = _paths(batches(outbox))
         known = {name.decode() for name, _ in journal.baseline.children(ROOT_KEY)}
     assert len(reported) >= 490
     assert reported == [str(index) for index in range(len(reported))]
@@ -107,14 +90,14 @@ def test_epochs_keep_their_numbers(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     with Journal(path, MADE) as first:
         for name in ("a", "b"):
-            first.append(_event(name))
+            first.append(event(name))
         first.commit()
     with Journal(path, MADE) as second, Outbox(path, "p", "host") as outbox:
-        second.append(_event("c"))
+        second.append(event("c"))
         second.commit()
-        second.append(_event("d"))
+        second.append(event("d"))
         second.commit()
-        old, new = _batches(outbox)
+        old, new = batches(outbox)
 
     assert (old.epoch, old.first_seq, old.previous) == (first.epoch, 1, None)
     assert (new.epoch, new.first_seq, new.previous) == (second.epoch, 1, Previous(first.epoch, 2))
@@ -126,32 +109,32 @@ def test_previous_names_an_epoch_that_was_published(tmp_path: Path) -> None:
     """The last number of the epoch before is known even when none of its rows is left."""
     path = tmp_path / "journal.db"
     with Journal(path, MADE) as first, Outbox(path, "p", "host") as outbox:
-        first.append(_event("a"))
+        first.append(event("a"))
         first.commit()
         parcel = outbox.next(0)
         assert parcel is not None
         first.forget(parcel.row)
         first.commit()
     with Journal(path, MADE) as second, Outbox(path, "p", "host") as outbox:
-        second.append(_event("b"))
+        second.append(event("b"))
         second.commit()
 
-        assert [batch.previous for batch in _batches(outbox)] == [Previous(first.epoch, 1)]
+        assert [batch.previous for batch in batches(outbox)] == [Previous(first.epoch, 1)]
 
 
 def test_previous_passes_over_an_epoch_without_events(tmp_path: Path) -> None:
     """An agent that was killed before it had anything to say leaves no link of the chain."""
     path = tmp_path / "journal.db"
     with Journal(path, MADE) as first:
-        first.append(_event("a"))
+        first.append(event("a"))
         first.commit()
     with Journal(path, MADE):
         pass
     with Journal(path, MADE) as third, Outbox(path, "p", "host") as outbox:
-        third.append(_event("b"))
+        third.append(event("b"))
         third.commit()
 
-        assert [batch.previous for batch in _batches(outbox)] == [None, Previous(first.epoch, 1)]
+        assert [batch.previous for batch in batches(outbox)] == [None, Previous(first.epoch, 1)]
 
 
 def test_heartbeat_has_the_next_number(tmp_path: Path) -> None:
@@ -168,13 +151,13 @@ def test_copied_journal_is_a_new_agent(tmp_path: Path, other: Made) -> None:
     """Another machine or root: a new agent that knows nothing; what waits is sent as the old one's."""
     path = tmp_path / "journal.db"
     with Journal(path, MADE) as original:
-        original.append(_event("waiting"))
+        original.append(event("waiting"))
         original.baseline.put(ROOT_KEY, b"f", Known(None, STATE, None))
         original.commit()
     with Journal(path, other) as copy, Outbox(path, "p", "host") as outbox:
-        copy.append(_event("own"))
+        copy.append(event("own"))
         copy.commit()
-        old, new = _batches(outbox)
+        old, new = batches(outbox)
         known = copy.baseline.get(ROOT_KEY, b"f")
 
     assert copy.copied
@@ -210,7 +193,7 @@ def test_journal_stays_within_its_limit_on_disk(tmp_path: Path) -> None:
     with Journal(path, MADE, MAX_BYTES) as journal, Outbox(path, "p", "host") as outbox:
         with pytest.raises((JournalFull, sqlite3.OperationalError), match=r"in use|full"):
             for index in itertools.count():
-                journal.append(_event(f"{index}" * 400))
+                journal.append(event(f"{index}" * 400))
                 journal.baseline.put(ROOT_KEY, b"%d" % hash(str(index)), Known(None, STATE, b"s" * 32))
                 journal.commit_if_large()
                 most = max(most, outbox.bytes_on_disk())
@@ -220,7 +203,7 @@ def test_journal_stays_within_its_limit_on_disk(tmp_path: Path) -> None:
         assert most <= MAX_BYTES
         assert most >= MAX_BYTES // 2
         assert not journal.has_room()
-        assert depth == journal.last_seq == sum(len(batch.events) for batch in _batches(outbox))
+        assert depth == journal.last_seq == sum(len(batch.events) for batch in batches(outbox))
 
 
 def test_reserve_takes_a_gap_when_nothing_else_fits(tmp_path: Path) -> None:
@@ -229,17 +212,17 @@ def test_reserve_takes_a_gap_when_nothing_else_fits(tmp_path: Path) -> None:
     with Journal(path, MADE, MAX_BYTES) as journal, Outbox(path, "p", "host") as outbox:
         with pytest.raises(JournalFull):
             for index in itertools.count():
-                journal.append(_event(f"{index}" * 800))
+                journal.append(event(f"{index}" * 800))
                 journal.commit_if_large()
         journal.rollback()
         journal.open_reserve()
-        journal.append(_event("gap"))
+        journal.append(event("gap"))
         journal.commit()
-        batches = _batches(outbox)
+        found = batches(outbox)
         journal.forget(1_000_000)
         journal.commit()
 
-        assert batches[-1].events[-1].path == "gap"
+        assert found[-1].events[-1].path == "gap"
         assert journal.has_room()
         assert outbox.depth(0) == 0
 
@@ -249,7 +232,7 @@ def test_journal_gives_the_disk_back_what_an_outage_took(tmp_path: Path) -> None
     path = tmp_path / "journal.db"
     with Journal(path, MADE) as journal:
         for index in range(40_000):
-            journal.append(_event(f"{index}" * 500))
+            journal.append(event(f"{index}" * 500))
             journal.commit_if_large()
         journal.forget(1_000_000)
         journal.commit()
@@ -266,9 +249,9 @@ def test_batches_are_bounded(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     with Journal(path, MADE) as journal, Outbox(path, "p", "host") as outbox:
         for _ in range(1200):
-            journal.append(_event("x"))
+            journal.append(event("x"))
         for _ in range(300):
-            journal.append(_event("\x01" * 4000))  # six bytes each in JSON
+            journal.append(event("\x01" * 4000))  # six bytes each in JSON
         journal.commit()
         sizes = []
         after = 0
@@ -286,7 +269,7 @@ def test_event_too_large_loses_what_can_be_done_without(tmp_path: Path) -> None:
     with Journal(path, MADE) as journal, Outbox(path, "p", "host") as outbox:
         journal.append(Event("create", "f", 1, spine=["18446744073709551615"] * 50_000))
         journal.commit()
-        (batch,) = _batches(outbox)
+        (batch,) = batches(outbox)
 
     assert (batch.events[0].path, batch.events[0].spine) == ("f", None)
 
@@ -295,16 +278,16 @@ def test_full_disk_is_an_error_of_the_commit(tmp_path: Path) -> None:
     """A write that fails leaves the last commit as it was."""
     path = tmp_path / "journal.db"
     with Journal(path, MADE) as journal, Outbox(path, "p", "host") as outbox:
-        journal.append(_event("kept"))
+        journal.append(event("kept"))
         journal.commit()
         journal._database.execute("PRAGMA max_page_count = 20")
         with pytest.raises(sqlite3.OperationalError, match="full"):
             for index in range(20_000):
-                journal.append(_event(str(index)))
+                journal.append(event(str(index)))
             journal.commit()
         journal.rollback()
 
-        assert _paths(_batches(outbox)) == ["kept"]
+        assert _paths(batches(outbox)) == ["kept"]
 
 
 def test_depth_counts_events_of_all_epochs(tmp_path: Path) -> None:
@@ -312,11 +295,11 @@ def test_depth_counts_events_of_all_epochs(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     with Journal(path, MADE) as first:
         for name in ("a", "b"):
-            first.append(_event(name))
+            first.append(event(name))
             first.commit()
     with Journal(path, MADE) as second, Outbox(path, "p", "host") as outbox:
         for name in ("c", "d", "e"):
-            second.append(_event(name))
+            second.append(event(name))
         second.commit()
 
         assert [outbox.depth(row) for row in range(4)] == [5, 4, 3, 0]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import stat
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,33 +12,16 @@ import pytest
 from agent.baseline import ROOT_KEY, Known
 from agent.bounds import PAGE_BYTES
 from agent.damage import JournalCorrupt
-from agent.event import Batch, Event, decode_batch
-from agent.files import State
-from agent.journal import Journal, Made, open_journal
+from agent.journal import Journal, open_journal
 from agent.outbox import Outbox
-
-MADE = Made("machine", 1, 2)
-MAX_BYTES = 16 * 1024**2
-STATE = State(stat.S_IFREG | 0o644, 10, 100, 200, 300, 50, 0, 0, 1, -5)
-
-
-def _event(name: str) -> Event:
-    return Event("create", name, 1)
-
-
-def _batches(outbox: Outbox, after: int = 0) -> list[Batch]:
-    found = []
-    while parcel := outbox.next(after):
-        found.append(decode_batch(parcel.value))
-        after = parcel.row
-    return found
+from tests.unit.agent.journaling import MADE, MAX_BYTES, STATE, batches, event
 
 
 def _used(path: Path, events: int = 3000) -> Journal:
     """Return a journal that has been used; its files stay as they are while it is open."""
     journal = Journal(path, MADE)
     for index in range(events):
-        journal.append(_event(f"a file with a name of its own {index}"))
+        journal.append(event(f"a file with a name of its own {index}"))
         journal.baseline.put(ROOT_KEY, str(index).encode(), Known(None, STATE, b"s" * 32))
         journal.commit_if_large()
     journal.commit()
@@ -125,7 +107,7 @@ def test_torn_log_leaves_whole_transactions(tmp_path: Path) -> None:
     journal, aside = open_journal(torn, MADE, MAX_BYTES)
 
     with journal, Outbox(torn, "p", "host") as outbox:
-        events = sum(len(batch.events) for batch in _batches(outbox))
+        events = sum(len(batch.events) for batch in batches(outbox))
         assert aside is None
         assert 0 < events < 3000
         assert sum(1 for _ in journal.baseline.children(ROOT_KEY)) == events
