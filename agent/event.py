@@ -188,6 +188,8 @@ class Status(msgspec.Struct, omit_defaults=True, frozen=True):
     """Those that are listed from time to time instead."""
     open_gaps: Count = 0
     """Gaps that no rescan has closed yet."""
+    version: str = ""
+    """Of fswire, as it is installed there."""
 
 
 class Batch(msgspec.Struct, omit_defaults=True):

@@ -5,6 +5,8 @@ The same numbers go into the gauges of `agent.metrics`, whenever someone asks.
 
 from __future__ import annotations
 
+from importlib.metadata import version
+
 from agent.coverage import Coverage
 from agent.event import Status
 from agent.handover import Handover
@@ -23,6 +25,7 @@ class Pulse:
         self._outbox = outbox
         self._handover = handover
         self._coverage = coverage
+        self._version = version("fswire")
 
     def status(self) -> Status:
         """Return how things are now; raises sqlite3.Error where the journal cannot be read."""
@@ -36,6 +39,7 @@ class Pulse:
             watched=share.watched,
             polled=share.polled,
             open_gaps=self._outbox.open_gaps(),
+            version=self._version,
         )
         JOURNAL_EVENTS.labels(self._project).set(status.depth)
         JOURNAL_BYTES.labels(self._project).set(status.journal_bytes)

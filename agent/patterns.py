@@ -27,7 +27,8 @@ class Patterns:
     """A list of patterns, the last that matches decides."""
 
     def __init__(self, patterns: Iterable[str]) -> None:
-        self._spec = GitIgnoreSpec.from_lines(patterns)
+        # pathspec would take re2 where that is installed, which knows no bytes that are no UTF-8
+        self._spec = GitIgnoreSpec.from_lines(patterns, backend="simple")
         self._any = _union(pattern.regex.pattern for pattern in self._spec.patterns if pattern.regex)
 
     def verdict(self, path: bytes, *, is_dir: bool) -> bool | None:

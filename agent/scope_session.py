@@ -1,4 +1,4 @@
-"""A session over the whole machine that looks only at what somebody has asked for, and takes orders meanwhile.
+"""A session over the whole machine that looks only at what is asked for, and takes orders meanwhile.
 
 An order is done in steps while no record waits, so what had happened before it has been told by then.
 """
@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 
+from agent.event import Event
 from agent.kernel import KernelSession
 from agent.report import found
 from agent.scan import Scanner
@@ -49,7 +50,8 @@ class ScopeScanner(Scanner):
         except PermissionError:
             if self.filter.names(directory) is None:
                 raise
-            return True  # it is only on the way, and what is below it can be watched all the same
+            directory.refused = True  # it is only on the way: what is below it is watched all the same
+            return True
 
 
 class ScopeSession(KernelSession):
@@ -84,6 +86,13 @@ class ScopeSession(KernelSession):
                 return
             directory = child
         yield from self._scanner.steps(directory, "rescan", kind="baseline", deep=scope.recursive)
+
+    def gaps(self) -> Iterator[Event]:
+        """Yield the gaps that are open: what was shown before may have been missed already."""
+        for directory, gap in self._scanner.unwatched.gaps():
+            event = self._view.report.event("gap", (directory, b""), found("kernel"), None, is_dir=True)
+            event.gap = gap
+            yield event
 
     def tell_open_files(self) -> None:
         """Report what was written to files that are still open."""

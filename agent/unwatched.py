@@ -90,6 +90,10 @@ class Unwatched:
                 del self._spare[gap.reason]
             self._report.close_partial_gap(gap, directory)
 
+    def gaps(self) -> list[tuple[Directory, Gap]]:
+        """Return the gaps that are open, each with the directory that it is over."""
+        return list(self._scopes.values())
+
     def polled(self) -> int:
         """Count the directories that are polled; those that cannot even be read are not covered at all."""
         covered = (each for each, hole in self._holes.items() if hole.reason != "unreadable")

@@ -1,6 +1,6 @@
-"""A journal for a process that only tells: what is reported is handed on at once, and the memory ends with it.
+"""A journal of a process that only tells: what is reported is handed on at once, the rest ends with it.
 
-The baseline is as in any journal, in a database without a file; there is no outbox, and no room to run out of.
+The baseline is as in any journal, in a database without a file; there is no outbox, and nothing to fill up.
 """
 
 from __future__ import annotations

@@ -10,15 +10,16 @@ from typing import Any
 import structlog
 
 from agent.paths import is_project_id
-from api import auth
-from api.errors import NotFound, Unavailable
+from api import auth, visit
+from api.errors import NotFound, Unauthorized, Unavailable
+from api.limits import Limits
 from processors.registry import Key, Registry
 
 _log = structlog.get_logger()
 
 
 class Access:
-    """Decides on every request; one for all of them.
+    """Decides on every request, and notes who asks for what; one for all of them.
 
     A key or project that was written a moment ago is known: what the registry's view lacks is looked for once
     more after it caught up. At most one catching up is under way at a time, and requests share it.
@@ -27,11 +28,13 @@ class Access:
     def __init__(
         self,
         registry: Callable[[], Registry],
+        limits: Limits,
         *,
         timeout_ms: int = 2_000,
         clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._registry = registry
+        self._limits = limits
         self._timeout_s = timeout_ms / 1000
         self._clock_ns = clock_ns
         self._told = False
@@ -39,15 +42,35 @@ class Access:
         self._next: asyncio.Task[None] | None = None
 
     async def authenticate(self, authorization: bytes | None) -> Key:
-        """Return the key that a request carries; Unauthorized (401) if there is none that counts."""
-        credentials = auth.parse(authorization)
+        """Return the key that a request carries.
+
+        Unauthorized (401) if there is none that counts; TooManyRequests (429) if it asks too often, or if too
+        much has been refused to its address.
+        """
+        peer = visit.current().peer
+        try:
+            key = await self._proven(auth.parse(authorization), peer)
+        except Unauthorized:
+            self._limits.refused(peer)
+            raise
+        self.admit(key)
+        return key
+
+    def admit(self, key: Key, requests: int = 1) -> None:
+        """Let a key in that has been proven: note it, and count its request. TooManyRequests."""
+        visit.current().key_id = key.id
+        self._limits.spend(key.id, requests)
+
+    async def key(self, key_id: str) -> Key:
+        """Return a key by its id alone, for a session that it began; Unauthorized if it no longer counts."""
         registry = self._registry()
-        if registry.key(credentials.key_id) is None:
+        if registry.key(key_id) is None:
             await self._catch_up(registry)
-        return auth.check_secret(registry.key(credentials.key_id), credentials, self._clock_ns())
+        return auth.check_counts(registry.key(key_id), self._clock_ns())
 
     async def permit(self, authorization: bytes | None, scope: str, project: str) -> Key:
         """Return the key of a request that may do this to the project; else 401, 403, 404, in this order."""
+        visit.note(scope=scope, project=project)
         key = await self.authenticate(authorization)
         auth.check_scope(key, scope)
         auth.check_project(key, project)
@@ -62,10 +85,22 @@ class Access:
         if not is_project_id(project) or not registry.allowed(project):
             raise NotFound("no such project", code="unknown_project")
 
-    def ingress_token_hash(self, project: str) -> str | None:
-        """Return the hash of the project's ingress token, None where it has none."""
+    def ingress_token_hashes(self, project: str) -> list[str]:
+        """Return the hashes of the project's ingress tokens that count now; none where it has none."""
         registered = self._registry().project(project)
-        return registered.ingress_token_hash if registered else None
+        return registered.token_hashes(self._clock_ns()) if registered else []
+
+    async def _proven(self, credentials: auth.Credentials, peer: str) -> Key:
+        registry = self._registry()
+        if registry.key(credentials.key_id) is None:
+            self._limits.check(peer)
+            await self._catch_up(registry)
+        key = registry.key(credentials.key_id)
+        if key is None:
+            return auth.check_secret(None, credentials, self._clock_ns())
+        visit.current().key_id = key.id
+        with self._limits.guessing(f"{peer} {key.id}"):
+            return auth.check_secret(key, credentials, self._clock_ns())
 
     async def _catch_up(self, registry: Registry) -> None:
         try:

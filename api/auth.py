@@ -14,12 +14,20 @@ from processors.registry import Key
 READ = "directory_monitor:read"
 WRITE = "directory_monitor:write"
 SQL = "sql:read"
+FILES_READ = "filemonitor:read"
+FILES_WRITE = "filemonitor:write"
 ADMIN = "admin"
 _SPELLINGS = {
     READ: frozenset((READ, "DIRECTORY_MONITOR_READ", ADMIN)),
     WRITE: frozenset((WRITE, "DIRECTORY_MONITOR_WRITE", ADMIN)),
     SQL: frozenset((SQL, ADMIN)),
+    FILES_READ: frozenset((FILES_READ, ADMIN)),
+    FILES_WRITE: frozenset((FILES_WRITE, ADMIN)),
+    ADMIN: frozenset((ADMIN,)),
 }
+
+_NOBODY = "sha256$" + "0" * 64
+"""Compared with the secret of a key that is not known, so that it takes as long to refuse as a known one."""
 
 
 class Credentials(NamedTuple):
@@ -53,23 +61,39 @@ def check_secret(key: Key | None, credentials: Credentials, now_ns: int) -> Key:
 
     Unauthorized does not say which of these it was.
     """
-    if key is None or not verify(credentials.secret, key.secret_hash):
+    right = verify(credentials.secret, key.secret_hash if key is not None else _NOBODY)
+    if key is None or not right:
         raise Unauthorized("unknown key", code="key_unknown")
-    if key.revoked or (key.expires_ns is not None and key.expires_ns <= now_ns):
+    return check_counts(key, now_ns)
+
+
+def check_counts(key: Key | None, now_ns: int) -> Key:
+    """Return the key if it is known and neither revoked nor expired; else Unauthorized."""
+    if key is None or key.revoked or (key.expires_ns is not None and key.expires_ns <= now_ns):
         raise Unauthorized("unknown key", code="key_unknown")
     return key
 
 
 def check_scope(key: Key, scope: str) -> None:
     """Refuse with Forbidden a key that lacks the scope; `admin` has them all."""
-    if _SPELLINGS[scope].isdisjoint(key.scopes):
+    if not has_scope(key, scope):
         raise Forbidden(f"the key lacks the scope {scope}", code="scope_missing")
+
+
+def has_scope(key: Key, scope: str) -> bool:
+    """Tell whether a key has a scope, in either spelling; `admin` has them all."""
+    return not _SPELLINGS[scope].isdisjoint(key.scopes)
 
 
 def check_project(key: Key, project: str) -> None:
     """Refuse with Forbidden a key that is bound to other projects."""
-    if not covers_all(key) and not any(fnmatchcase(project, pattern) for pattern in key.projects):
+    if not covers(key, project):
         raise Forbidden("the key is bound to other projects", code="project_not_covered")
+
+
+def covers(key: Key, project: str) -> bool:
+    """Tell whether a key reaches a project."""
+    return covers_all(key) or any(fnmatchcase(project, pattern) for pattern in key.projects)
 
 
 def covers_all(key: Key) -> bool:

@@ -1,4 +1,4 @@
-"""A request's body: read within its limit, and decoded as a JSON object."""
+"""A request's body: read within its limit, and decoded as a JSON object, or taken apart as a JSON list."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ LINGER_S = 5.0
 it, and the answer with it."""
 
 _decode = msgspec.json.Decoder().decode
+_decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 def header(scope: Scope, name: bytes) -> bytes | None:
@@ -29,20 +30,25 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
     """Return the whole body. BodyTooLarge as soon as it is known to be over `limit` bytes."""
     announced = header(scope, b"content-length")
     if announced is not None and announced.isdigit() and int(announced[:20]) > limit:
-        raise _too_large(limit)
+        raise too_large(limit)
     message = await _next(receive)
     body: bytes = message.get("body", b"")
     while message.get("more_body", False) and len(body) <= limit:
         message = await _next(receive)
         body += message.get("body", b"")
     if len(body) > limit:
-        raise _too_large(limit)
+        raise too_large(limit)
     return body
 
 
 def json_object(scope: Scope, body: bytes) -> dict[str, Any]:
     """Return the JSON object that a body holds; UnsupportedMediaType or BadRequest where it holds none."""
-    _require_json(scope)
+    require_json(scope)
+    return decoded_object(body)
+
+
+def decoded_object(body: bytes | memoryview) -> dict[str, Any]:
+    """Return a JSON object; BadRequest where it is none."""
     try:
         value = _decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -50,6 +56,22 @@ def json_object(scope: Scope, body: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise BadRequest("the body must be a JSON object", code="not_an_object")
     return value
+
+
+def json_members(body: bytes, most: int) -> list[bytes] | None:
+    """Return the members of a JSON list as they were sent, None where the body begins like no list.
+
+    BadRequest where it is none all the same; BodyTooLarge beyond `most`.
+    """
+    if body.lstrip()[:1] != b"[":
+        return None
+    try:
+        members = _decode_list(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        raise BadRequest("the body must be a JSON object or a list of them", code="not_json") from None
+    if len(members) > most:
+        raise BodyTooLarge(f"a list must have at most {most} events", code="list_too_long")
+    return [bytes(member) for member in members]
 
 
 async def received(scope: Scope, receive: Receive, send: Send, limit: int) -> bytes | None:
@@ -75,8 +97,8 @@ async def _refuse_and_drain(error: ApiError, scope: Scope, receive: Receive, sen
     try:
         async with asyncio.timeout(LINGER_S):
             await _drain(receive)
-    except TimeoutError:
-        pass
+    except (TimeoutError, ApiError):
+        pass  # the answer is on its way: nothing else can be said
     for message in held:
         await send(message)
 
@@ -97,7 +119,8 @@ async def _next(receive: Receive) -> Message:
     return message
 
 
-def _require_json(scope: Scope) -> None:
+def require_json(scope: Scope) -> None:
+    """Raise UnsupportedMediaType unless the body is JSON by its Content-Type, or has none."""
     given = header(scope, b"content-type")
     if given is None:
         return
@@ -106,5 +129,6 @@ def _require_json(scope: Scope) -> None:
         raise UnsupportedMediaType("Content-Type must be application/json")
 
 
-def _too_large(limit: int) -> BodyTooLarge:
+def too_large(limit: int) -> BodyTooLarge:
+    """Return the refusal of a body over the limit."""
     return BodyTooLarge(f"the body must be at most {limit} bytes", headers={"Connection": "close"})

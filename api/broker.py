@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 
 import structlog
@@ -20,6 +20,7 @@ from api.publisher import Publisher
 from processors import topics
 from processors.outcomes import Outcome
 from processors.registry import Registry
+from processors.transfer_view import View
 
 BACK_OFF_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 
@@ -33,6 +34,9 @@ class Broker:
         self._kafka = kafka
         self._resolve = resolve
         self._links: tuple[Registry, Publisher, Follower] | None = None
+        self._transfers = View(kafka)
+        self._auditor = Publisher(kafka)
+        """One of its own: what becomes of the audit is nothing to those who wait for their events."""
         self.reply_partition = 0
         """Where this process awaits outcomes."""
 
@@ -49,6 +53,21 @@ class Broker:
     async def send(self, project: str, batch: bytes) -> None:
         """Send a batch to `fswire.raw`; any exception means that it is not acknowledged."""
         await self._connected()[1].send(project, batch)
+
+    @property
+    def transfers(self) -> View:
+        """All transfers; Unavailable before the first connection."""
+        self._connected()
+        return self._transfers
+
+    async def command(self, record: bytes) -> None:
+        """Send a command of the file monitor; any exception means that it is not acknowledged."""
+        await self._connected()[1].append(topics.TRANSFER_COMMANDS, [record])
+
+    async def audit(self, records: Sequence[bytes]) -> None:
+        """Send records to `fswire.audit`; any exception means that some may not be acknowledged."""
+        self._connected()
+        await self._auditor.append(topics.AUDIT, records)
 
     async def run(self) -> None:
         """Connect and stay connected until cancelled."""
@@ -93,12 +112,17 @@ class Broker:
         stack.push_async_callback(publisher.stop)
         await publisher.start()
         self.reply_partition = secrets.randbelow(await publisher.partitions(topics.OUTCOMES))
+        stack.push_async_callback(self._auditor.stop)
+        await self._auditor.start()
         registry = Registry(self._kafka)
         await registry.start()
         stack.push_async_callback(registry.stop)
         follower = Follower(self._kafka, self.reply_partition, self._resolve)
         await follower.start()
         stack.push_async_callback(follower.stop)
+        self._transfers = View(self._kafka)
+        await self._transfers.start()
+        stack.push_async_callback(self._transfers.stop)
         self._links = (registry, publisher, follower)
 
     def _tell(self, error: Exception) -> None:

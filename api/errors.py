@@ -1,11 +1,14 @@
 """Every refusal of the api, and the one shape in which all of them are answered.
 
     ApiError
-    ├── BadRequest 400            ├── Conflict 409
-    ├── Unauthorized 401          ├── BodyTooLarge 413
-    ├── Forbidden 403             ├── UnsupportedMediaType 415
-    ├── NotFound 404              ├── FieldsRefused 422
+    ├── BadRequest 400            ├── BodyTooLarge 413
+    ├── Unauthorized 401          ├── UnsupportedMediaType 415
+    ├── Forbidden 403             ├── FieldsRefused 422
+    ├── NotFound 404              ├── TooManyRequests 429 (retriable)
     ├── QueryTimeout 408          └── Unavailable 503 (retriable)
+    ├── BodyTimeout 408
+    ├── NotAcceptable 406
+    ├── Conflict 409
 
 What Starlette refuses by itself (404, 405) and what fails unforeseen (500) is rendered here as well.
 """
@@ -18,7 +21,7 @@ from typing import Any
 import msgspec
 import structlog
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 _log = structlog.get_logger()
@@ -90,9 +93,24 @@ class NotFound(ApiError):
     code = "not_found"
 
 
+class NotAcceptable(ApiError):
+    status = 406
+    code = "not_acceptable"
+
+
 class QueryTimeout(ApiError):
     status = 408
     code = "query_timeout"
+
+
+class BodyTimeout(ApiError):
+    """The client sends its body too slowly; the connection ends with the answer."""
+
+    status = 408
+    code = "body_timeout"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, headers={"Connection": "close"})
 
 
 class Conflict(ApiError):
@@ -121,6 +139,17 @@ class FieldsRefused(ApiError):
         super().__init__(f"validation failed: {names}", details=details)
 
 
+class TooManyRequests(ApiError):
+    """Somebody asks too often: the same request may be sent again after `Retry-After` seconds."""
+
+    status = 429
+    code = "rate_limited"
+    retriable = True
+
+    def __init__(self, message: str, *, code: str | None = None, retry_after_s: int = 1) -> None:
+        super().__init__(message, code=code, headers={"Retry-After": str(retry_after_s)})
+
+
 class Unavailable(ApiError):
     """Nothing was promised: the same request may be sent again after `Retry-After` seconds."""
 
@@ -139,12 +168,16 @@ class Unavailable(ApiError):
         super().__init__(message, code=code, headers={"Retry-After": str(retry_after_s)}, more=more)
 
 
+def body(error: ApiError) -> dict[str, Any]:
+    """Return the body of a refusal."""
+    members: dict[str, Any] = msgspec.to_builtins(ErrorBody(error.message, error.code, error.details))
+    return {"status": members.pop("status")} | members | error.more
+
+
 def answer(error: ApiError) -> Response:
     """Return the response of a refusal."""
-    body = msgspec.to_builtins(ErrorBody(error.message, error.code, error.details))
-    ordered = {"status": body.pop("status")} | body | error.more
     return Response(
-        msgspec.json.encode(ordered), error.status, headers=error.headers, media_type="application/json"
+        msgspec.json.encode(body(error)), error.status, headers=error.headers, media_type="application/json"
     )
 
 
@@ -174,5 +207,15 @@ async def _unforeseen(request: Request, error: Exception) -> Response:
     return answer(ApiError("an error inside fswire; its log tells more"))
 
 
-HANDLERS: dict[Any, Any] = {ApiError: _api_error, HTTPException: _framework_error, Exception: _unforeseen}
+async def _gone(_request: Request, _error: Exception) -> Response:
+    """The client left before its body was there: nobody reads this, only its status is counted."""
+    return Response(status_code=499)
+
+
+HANDLERS: dict[Any, Any] = {
+    ClientDisconnect: _gone,
+    ApiError: _api_error,
+    HTTPException: _framework_error,
+    Exception: _unforeseen,
+}
 """For the application: what renders which exception."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -28,12 +29,12 @@ _CLAUSES = {
     "host": "host = {host:String}",
 }
 """`path_like`: the first condition is the expression of the text index, the second is exact at the NUL."""
-_AFTER = (
+AFTER = (
     "occurred <= fromUnixTimestamp64Micro({after_us:Int64}, 'UTC')"
     " AND (occurred < fromUnixTimestamp64Micro({after_us:Int64}, 'UTC') OR event_id > {after_id:String})"
 )
 """The first half alone lets ClickHouse skip by primary key what lies before the place."""
-_COLUMNS = """
+COLUMNS = """
     event_id, project_id, event, path, renamed_to, size, filetype, hash_status, uid, pid, exe, owner_uid,
     owner_gid, mode, mtime_ns, is_dir, moved, changed, file_id, host, agent, source, duplicate, late, key_id,
     details, toUnixTimestamp64Micro(occurred) AS occurred_us, toUnixTimestamp64Micro(sent) AS sent_us,
@@ -79,6 +80,22 @@ class Row(msgspec.Struct):
     previous_sha256_hex: str
 
 
+class Run(msgspec.Struct):
+    """A workflow run that an event triggered."""
+
+    event_id: str
+    workflow: str
+    state: str
+
+
+_RUNS = """
+    SELECT event_id, workflow, argMax(state, kafka_offset) AS state FROM runs
+    WHERE project_id = {project:String} AND event_id IN {events:Array(String)}
+    GROUP BY event_id, workflow, run_id ORDER BY event_id, workflow
+"""
+"""The newest state of each run; without FINAL, which would read all of the project's runs."""
+
+
 class History:
     """Reads pages; the database is asked for the page and for the count at the same time."""
 
@@ -88,19 +105,33 @@ class History:
 
     async def page(self, query: HistoryQuery) -> dict[str, Any]:
         """Return the answer to a history request; Unavailable where ClickHouse cannot be asked."""
-        rows, count = await asyncio.gather(self._rows(query), self._count(query.filters))
+        (rows, runs), count = await asyncio.gather(self._rows_and_runs(query), self._count(query.filters))
         answer = {
             "status": "fetch",
             "projectId": query.filters.project,
             "page": query.page,
             "size": query.size,
             "count": count,
-            "items": [item(row) for row in rows[: query.size]],
+            "items": [item(row, runs.get(row.event_id, ())) for row in rows[: query.size]],
         }
         if len(rows) > query.size:
             last = rows[query.size - 1]
             answer["next"] = cursor.encode(Place(last.occurred_us, last.event_id), query.filters.scope())
         return answer
+
+    async def runs(self, project: str, rows: Iterable[Row]) -> dict[str, list[Run]]:
+        """Return the runs that events of a project triggered, by event id."""
+        events = [row.event_id for row in rows if not row.duplicate]
+        found: dict[str, list[Run]] = {}
+        if events:
+            parameters = {"project": project, "events": events}
+            for run in await self._database.rows(_RUNS, parameters, Run, self._settings):
+                found.setdefault(run.event_id, []).append(run)
+        return found
+
+    async def _rows_and_runs(self, query: HistoryQuery) -> tuple[list[Row], dict[str, list[Run]]]:
+        rows = await self._rows(query)
+        return rows, await self.runs(query.filters.project, rows[: query.size])
 
     async def _rows(self, query: HistoryQuery) -> list[Row]:
         sql, parameters = page_sql(query)
@@ -121,8 +152,13 @@ def where_sql(filters: Filters) -> tuple[str, dict[str, Any]]:
     given = {name: value for name, value in msgspec.structs.asdict(filters).items() if value is not None}
     where = " AND ".join(_CLAUSES[name] for name in given)
     if filters.path_like is not None:
-        given["path_pattern"] = "%" + _LIKE_SPECIAL.sub(r"\\\g<0>", filters.path_like) + "%"
+        given["path_pattern"] = f"%{like(filters.path_like)}%"
     return where, given
+
+
+def like(text: str) -> str:
+    """Return the LIKE pattern that a text alone matches."""
+    return _LIKE_SPECIAL.sub(r"\\\g<0>", text)
 
 
 def page_sql(query: HistoryQuery) -> tuple[str, dict[str, Any]]:
@@ -130,17 +166,17 @@ def page_sql(query: HistoryQuery) -> tuple[str, dict[str, Any]]:
     where, parameters = where_sql(query.filters)
     parameters |= {"rows": query.size + 1, "offset": (query.page - 1) * query.size}
     if query.after is not None:
-        where = f"{where} AND {_AFTER}"
+        where = f"{where} AND {AFTER}"
         parameters |= {"after_us": query.after.occurred_us, "after_id": query.after.event_id}
     sql = (
-        f"SELECT {_COLUMNS} FROM events WHERE {where}"  # noqa: S608  our own clauses; values are bound
+        f"SELECT {COLUMNS} FROM events WHERE {where}"  # noqa: S608  our own clauses; values are bound
         " ORDER BY occurred DESC, event_id LIMIT {rows:UInt64} OFFSET {offset:UInt64}"
     )
     return sql, parameters
 
 
-def item(row: Row) -> dict[str, Any]:
-    """Return an event as history shows it; what is unknown is left out."""
+def item(row: Row, runs: Iterable[Run] = ()) -> dict[str, Any]:
+    """Return an event as history shows it, with the runs that it triggered; what is unknown is left out."""
     always = {
         "eventId": row.event_id,
         "projectId": row.project_id,
@@ -154,7 +190,7 @@ def item(row: Row) -> dict[str, Any]:
         "agent": row.agent,
         "source": row.source,
         "duplicate": row.duplicate,
-        "workflows": [],
+        "workflows": [{"name": run.workflow, "state": run.state} for run in runs],
     }
     texts_and_flags = {
         "renamedTo": row.renamed_to,

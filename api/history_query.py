@@ -59,8 +59,8 @@ def read(given: dict[str, str], project: str) -> HistoryQuery:
         sha256=fields.optional("sha256", sha256),
         host=fields.optional("host", sized_text(1, MAX_NAME_CHARS)),
     )
-    size = fields.optional("size", lambda value: _integer(value, MAX_SIZE)) or DEFAULT_SIZE
-    page = fields.optional("page", lambda value: _integer(value, MAX_PAGE)) or 1
+    size = fields.optional("size", lambda value: integer(value, MAX_SIZE)) or DEFAULT_SIZE
+    page = fields.optional("page", lambda value: integer(value, MAX_PAGE)) or 1
     if filters.from_us is not None and filters.to_us is not None and filters.from_us > filters.to_us:
         fields.refuse("to", "must not be before from")
     if page != 1 and "cursor" in given:
@@ -71,7 +71,8 @@ def read(given: dict[str, str], project: str) -> HistoryQuery:
     return HistoryQuery(filters, size, page, after)
 
 
-def _integer(value: str, most: int) -> int:
+def integer(value: str, most: int) -> int:
+    """Rule: an integer from 1 to `most`."""
     if not _DIGITS.fullmatch(value) or not 1 <= int(value) <= most:
         raise ValueError(f"must be an integer from 1 to {most}")
     return int(value)

@@ -28,6 +28,11 @@ PUT_SECONDS = Histogram(
     registry=REGISTRY,
 )
 PENDING = Gauge("fswire_api_pending_puts", "Events that await their decision", registry=REGISTRY)
+AUDIT_LOST = Counter(
+    "fswire_api_audit_lost_total",
+    "Records of the audit that found no room while the broker did not take them",
+    registry=REGISTRY,
+)
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 
 

@@ -1,8 +1,12 @@
-"""Sends encoded batches to `fswire.raw`, each on its project's partition, and awaits the broker."""
+"""Sends encoded batches to `fswire.raw`, each on its project's partition, or records to another topic.
+
+Returns once the broker has them.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import structlog
 from aiokafka import AIOKafkaProducer
@@ -52,6 +56,16 @@ class Publisher:
             await producer.send_and_wait(
                 self._topic, batch, project.encode(), partition_of(project, self._partitions)
             )
+        except Exception:
+            await self._replace(producer)
+            raise
+
+    async def append(self, topic: str, values: Sequence[bytes]) -> None:
+        """Send records without a key to another topic; any exception means that some are not acknowledged."""
+        producer = self._connected()
+        try:
+            sent = [await producer.send(self._kafka.topic(topic), value) for value in values]
+            await asyncio.gather(*sent)
         except Exception:
             await self._replace(producer)
             raise

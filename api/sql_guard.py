@@ -24,11 +24,15 @@ from api.sql_grammar import (
     CLAUSES,
     CTE_PREFIX,
     EXPLAIN,
-    IDENTIFIER,
+    HIGHER_ORDER,
     IN_ELEMENTS,
+    NAME,
     NAMED_BY_READER,
     NODES,
     NUMBER,
+    QUOTED,
+    QUOTED_NAME,
+    UNQUOTED,
 )
 from api.sql_names import TABLES, is_function, may_precede_parenthesis
 
@@ -50,11 +54,12 @@ class _Generator(ClickHouse.Generator):  # type: ignore[misc, valid-type]  # mad
         return _quoted(expression.name) if expression.is_string else str(expression.name)
 
 
-def guard(sql: str, row_filter: str | None) -> str:
+def guard(sql: str, row_filter: str | None, tables: frozenset[str] = TABLES) -> str:
     """Return the query as it may run.
 
-    `sql` is one SELECT, or EXPLAIN of one. `row_filter` is a condition of our own on `project_id` that every
-    row of every table must meet; None lets all rows through. QueryRefused says what is not allowed.
+    `sql` is one SELECT, or EXPLAIN of one, over `tables`. `row_filter` is a condition of our own on
+    `project_id` that every row of every table must meet; None lets all rows through. QueryRefused says what
+    is not allowed.
     """
     explain = EXPLAIN.match(sql)
     try:
@@ -62,12 +67,13 @@ def guard(sql: str, row_filter: str | None) -> str:
         tree = _parse(sql[explain.end() :] if explain else sql)
         for node in tree.walk():
             _check(node)
-        ctes = _rename_ctes(tree)
-        for table in list(tree.find_all(exp.Table)):
-            _replace_table(table, ctes, row_filter)
+        ctes = _rename_ctes(tree, tables)
         if row_filter is not None:
             _move_prewhere(tree)
+        for table in list(tree.find_all(exp.Table)):
+            _replace_table(table, ctes, row_filter, tables)
         safe = _Generator(dialect="clickhouse", comments=False).generate(tree)
+        _check_text(safe)
         _check_calls(safe)
     except (SqlglotError, RecursionError, UnicodeEncodeError):
         raise QueryRefused("cannot be read: expected one SELECT of ClickHouse's SQL") from None
@@ -98,10 +104,10 @@ def _check(node: exp.Expr) -> None:
         _check_in(node)
     elif isinstance(node, exp.With) and node.args.get("recursive"):
         raise QueryRefused("must not use WITH RECURSIVE")
-    elif isinstance(node, NAMED_BY_READER) and not is_function(node.name):
-        raise QueryRefused(f"must not use the function {node.name[:64]}")
-    elif isinstance(node, exp.Identifier | exp.Var) and not IDENTIFIER.fullmatch(node.name):
-        raise QueryRefused("must not have quotes, backslashes or control characters in a name")
+    elif isinstance(node, NAMED_BY_READER):
+        _check_function(node)
+    elif isinstance(node, exp.Identifier | exp.Var):
+        _check_name(node)
     elif isinstance(node, exp.Literal) and not node.is_string and not NUMBER.fullmatch(node.name):
         raise QueryRefused("must have numbers that are numbers")
 
@@ -138,29 +144,48 @@ def _check_in(node: exp.In) -> None:
             raise QueryRefused("must have values or a SELECT after IN, no name")
 
 
-def _rename_ctes(tree: exp.Expression) -> set[str]:
+def _check_function(call: exp.Expr) -> None:
+    name = call.name.lower()
+    if not is_function(name):
+        raise QueryRefused(f"must not use the function {call.name[:64]}")
+    if name in HIGHER_ORDER and len(call.expressions) > 1 and not isinstance(call.expressions[0], exp.Lambda):
+        raise QueryRefused(f"must give {call.name[:64]} a function of the form x -> …")
+
+
+def _check_name(name: exp.Identifier | exp.Var) -> None:
+    quoted = bool(name.args.get("quoted"))
+    if not (QUOTED_NAME if quoted else NAME).fullmatch(name.name):
+        raise QueryRefused(
+            "must have names of ASCII letters, digits and _, or quoted ones without quotes, backslashes and "
+            "control characters"
+        )
+
+
+def _rename_ctes(tree: exp.Expression, tables: frozenset[str]) -> set[str]:
     names: set[str] = set()
     for cte in tree.find_all(exp.CTE):
         if not cte.args.get("scalar"):
             names.add(cte.alias)
             cte.args["alias"].set("this", exp.to_identifier(CTE_PREFIX + cte.alias, quoted=True))
-    if names & TABLES:
+    if names & tables:
         raise QueryRefused("must not name a subquery like a table")
     return names
 
 
-def _replace_table(table: exp.Table, ctes: set[str], row_filter: str | None) -> None:
+def _replace_table(table: exp.Table, ctes: set[str], row_filter: str | None, tables: frozenset[str]) -> None:
     name = table.name
     alias = table.args.get("alias") or exp.TableAlias(this=exp.to_identifier(name, quoted=True))
     if name in ctes:
         table.set("this", exp.to_identifier(CTE_PREFIX + name, quoted=True))
         table.set("alias", alias)
-    elif name not in TABLES:
-        raise QueryRefused(f"must not use the table {name[:64]}; there are " + ", ".join(sorted(TABLES)))
+    elif name not in tables:
+        raise QueryRefused(f"must not use the table {name[:64]}; there are " + ", ".join(sorted(tables)))
     elif row_filter is not None:
         final = "FINAL" if isinstance(table.parent, exp.Final) else ""
+        # As WHERE it could be tried after the reader's own conditions, whose errors would tell of other rows:
+        # "Cannot parse string 'their/secret' as UInt64".
         rows = sqlglot.parse_one(
-            f"SELECT * FROM {name} {final} WHERE {row_filter}",  # noqa: S608  a known name, a condition of ours
+            f"SELECT * FROM {name} {final} PREWHERE {row_filter}",  # noqa: S608  a known name, a condition of ours
             read="clickhouse",
         )
         whole = table.parent if isinstance(table.parent, exp.Final) else table
@@ -168,12 +193,18 @@ def _replace_table(table: exp.Table, ctes: set[str], row_filter: str | None) -> 
 
 
 def _move_prewhere(tree: exp.Expression) -> None:
-    """PREWHERE is for tables only, and these are subqueries now; it means the same as WHERE."""
+    """PREWHERE is for tables only, and these become subqueries; it means the same as WHERE."""
     for select in tree.find_all(exp.Select):
         prewhere = select.args.get("prewhere")
         if prewhere is not None:
             select.set("prewhere", None)
             select.where(prewhere.this, copy=False)
+
+
+def _check_text(safe: str) -> None:
+    """Nothing that the parser and ClickHouse could read differently is in the text that will run."""
+    if not UNQUOTED.fullmatch(QUOTED.sub("", safe)):
+        raise QueryRefused("must have nothing but SQL outside of strings")
 
 
 def _check_calls(safe: str) -> None:

@@ -14,9 +14,23 @@ def words(text: str) -> frozenset[str]:
 
 
 TABLES = frozenset(
-    {"activity", "agents", "dead_letters", "events", "files", "gaps", "latency", "runs", "sessions"}
+    {
+        "activity",
+        "agents",
+        "dead_letters",
+        "events",
+        "files",
+        "gaps",
+        "latency",
+        "runs",
+        "run_states",
+        "sessions",
+        "transfers",
+    }
 )
 """Each has a column `project_id`, by which rows are filtered."""
+TABLES_OF_ADMINS = TABLES | {"audit"}
+"""Who read, and who was refused, is told to those alone who may do everything."""
 
 _AGGREGATES = words(
     """

@@ -16,9 +16,12 @@ from deploy import (
     command_apply,
     command_dead_letters,
     command_doctor,
+    command_export,
     command_query,
     command_registry,
     command_stages,
+    command_transfers,
+    command_watch,
     command_workflow,
 )
 from deploy.explain import explain
@@ -35,7 +38,10 @@ app.add_typer(command_dead_letters.letters, name="dead-letters")
 app.add_typer(command_apply.topics, name="topics")
 app.add_typer(command_apply.schema, name="schema")
 command_stages.add_to(app)
+command_transfers.add_to(app)
+command_watch.add_to(app)
 command_query.add_to(app)
+command_export.add_to(app)
 command_doctor.add_to(app)
 
 

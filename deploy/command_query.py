@@ -9,15 +9,18 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from deploy import connection, output
-from deploy.connection import ClientSettings, DataDir
+from deploy import api_client, connection, output
+from deploy.connection import DataDir
 from deploy.extras import needs
 
 Vocabulary = Literal["donutwork", "watch", "notify"]
-
-
-class QueryFailed(Exception):
-    """The api did not answer a query with rows; the message is its own."""
+Format = Literal["table", "json", "csv", "arrow", "parquet"]
+_MEDIA_TYPES = {
+    "csv": "text/csv",
+    "arrow": "application/vnd.apache.arrow.stream",
+    "parquet": "application/vnd.apache.parquet",
+}
+_BINARY = ("arrow", "parquet")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -45,35 +48,31 @@ def tail(
     asyncio.run(run())
 
 
-def sql(query: str, directory: DataDir = None) -> None:
-    """Run a read-only query; prints a table, or tab-separated lines where that goes to no terminal."""
+def sql(
+    query: str,
+    format_: Annotated[
+        Format | None,
+        typer.Option("--format", help="Default: a table on a terminal, else tab-separated lines."),
+    ] = None,
+    directory: DataDir = None,
+) -> None:
+    """Run a read-only query."""
     connection.use_quietly(directory)
-    answer = _post(ClientSettings(), query)
+    if format_ in _BINARY:
+        api_client.refuse_terminal(f"{format_} output")
+    headers = {"Accept": _MEDIA_TYPES.get(format_ or "table", "application/json")}
+    with api_client.answered("POST", "/v1/sql", json={"query": query}, headers=headers) as answer:
+        if format_ is not None and format_ != "table":
+            api_client.copy(answer, sys.stdout.buffer)
+            return
+        answer.read()
+    _print(answer.json(), table=format_ == "table")
+
+
+def _print(answer: dict[str, Any], *, table: bool) -> None:
     names = [column["name"] for column in answer["columns"]]
-    output.rows(names, ([_cell(value) for value in row] for row in answer["rows"]))
-
-
-def _post(client: ClientSettings, query: str) -> dict[str, Any]:
-    with needs("server"):
-        import httpx2
-    try:
-        response = httpx2.post(
-            f"{client.url.rstrip('/')}/v1/sql",
-            json={"query": query},
-            headers={"Authorization": f"Bearer {client.key.get_secret_value()}"},
-            timeout=60,
-        )
-    except httpx2.TransportError as error:
-        raise QueryFailed(
-            f"the api at {client.url} does not answer: {error} (check FSWIRE_CLIENT_URL or --data-dir)"
-        ) from None
-    try:
-        answer: dict[str, Any] = response.json()
-    except ValueError:
-        answer = {}
-    if response.status_code != 200:
-        raise QueryFailed(answer.get("error") or f"the api at {client.url} answered {response.status_code}")
-    return answer
+    body = ([_cell(value) for value in row] for row in answer["rows"])
+    output.table(names, body) if table else output.rows(names, body)
 
 
 def _cell(value: object) -> object:

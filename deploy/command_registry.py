@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 projects = typer.Typer(help="Projects: one tree of files each.", no_args_is_help=True)
 keys = typer.Typer(help="Keys of the api.", no_args_is_help=True)
+
+KeyId = Annotated[str, typer.Argument(metavar="ID", help="What stands before the dot.")]
 
 _NS = {"s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9, "d": 86400 * 10**9, "w": 7 * 86400 * 10**9}
 _PATTERN = re.compile(r"[A-Za-z0-9_.*?\[\]!-]{1,128}")
@@ -43,7 +46,7 @@ def create_project(
     ] = None,
     directory: DataDir = None,
 ) -> None:
-    """Register a project; an existing one keeps what is not given."""
+    """Register a project; an existing one keeps what is not given. A token replaces the former at once."""
     connection.use_quietly(directory)
     if not is_project_id(name):
         raise ArgumentRefused(f"{name!r} is no project id: 1 to 128 letters, digits, '_', '.', '-'")
@@ -56,11 +59,53 @@ def create_project(
         kafka = KafkaSettings()
         async with reading_registry(kafka) as registry:
             former = registry.project(name)
-        created_ns = former.created_ns if former else time.time_ns()
-        hashed = hash_secret(token) if token else former.ingress_token_hash if former else None
-        await write(kafka, Project(id=name, created_ns=created_ns, ingress_token_hash=hashed))
+        if token or former is None:
+            created_ns = former.created_ns if former else time.time_ns()
+            hashed = hash_secret(token) if token else None
+            former = Project(id=name, created_ns=created_ns, ingress_token_hash=hashed)
+        await write(kafka, former)
 
     asyncio.run(create())
+
+
+@projects.command("rotate-token")
+def rotate_token(
+    name: str,
+    ingress_token: Annotated[
+        str, typer.Option(metavar="-", help="`-`: read the new token from standard input.")
+    ],
+    overlap: Annotated[
+        str, typer.Option(help="How long the former token counts as well, such as 90m, 24h; 0s: no longer.")
+    ] = "24h",
+    directory: DataDir = None,
+) -> None:
+    """Give a project a new ingress token; the former one counts beside it for a time. Prints until when."""
+    connection.use_quietly(directory)
+    overlap_ns = duration_ns(overlap)
+    token = _token(ingress_token)
+    with needs("server"):
+        import msgspec
+
+        from processors.credentials import hash_secret
+        from processors.registry import write
+
+    async def rotate() -> int:
+        kafka = KafkaSettings()
+        async with reading_registry(kafka) as registry:
+            project = registry.project(name)
+        if project is None or project.ingress_token_hash is None or token is None:
+            raise ArgumentRefused(f"there is no project {name!r} with an ingress token")
+        until_ns = time.time_ns() + overlap_ns
+        rotated = msgspec.structs.replace(
+            project,
+            ingress_token_hash=hash_secret(token),
+            former_token_hash=project.ingress_token_hash,
+            former_token_until_ns=until_ns,
+        )
+        await write(kafka, rotated)
+        return until_ns
+
+    print(f"{name}: the former token counts until {_moment(asyncio.run(rotate()))}")
 
 
 @projects.command("allow")
@@ -79,19 +124,29 @@ def list_projects(directory: DataDir = None) -> None:
     """Print projects and patterns."""
     connection.use_quietly(directory)
 
+    now_ns = time.time_ns()
+
     async def read() -> list[tuple[object, ...]]:
         async with reading_registry(KafkaSettings()) as registry:
             named = [
-                ("project", one.id, _moment(one.created_ns), one.ingress_token_hash is not None)
+                (
+                    "project",
+                    one.id,
+                    _moment(one.created_ns),
+                    one.ingress_token_hash is not None,
+                    _moment(one.former_token_until_ns) if one.former_token_until_ns > now_ns else None,
+                )
                 for one in registry.projects.values()
                 if one.id != PROBE_PROJECT
             ]
             patterns = [
-                ("pattern", one.pattern, _moment(one.created_ns), False) for one in registry.patterns.values()
+                ("pattern", one.pattern, _moment(one.created_ns), False, None)
+                for one in registry.patterns.values()
             ]
             return sorted([*named, *patterns])
 
-    output.rows(("kind", "name", "created", "ingress_token"), asyncio.run(read()))
+    columns = ("kind", "name", "created", "ingress_token", "former_token_until")
+    output.rows(columns, asyncio.run(read()))
 
 
 @projects.command("delete")
@@ -161,25 +216,41 @@ def list_keys(directory: DataDir = None) -> None:
 
 @keys.command("revoke")
 def revoke_key(
-    key_id: Annotated[str, typer.Argument(metavar="ID", help="What stands before the dot.")],
+    key_id: KeyId,
     directory: DataDir = None,
 ) -> None:
     """Make a key useless from now on."""
+    _change_key(key_id, directory, revoked=True)
+
+
+@keys.command("expire")
+def expire_key(
+    key_id: KeyId,
+    expires_in: Annotated[str, typer.Option("--in", help="From now, such as 90d, 12h.")],
+    directory: DataDir = None,
+) -> None:
+    """Let a key end later: at another time than it was made with, or at all. Prints when."""
+    expires_ns = time.time_ns() + duration_ns(expires_in)
+    _change_key(key_id, directory, expires_ns=expires_ns)
+    print(_moment(expires_ns))
+
+
+def _change_key(key_id: str, directory: Path | None, **changes: object) -> None:
     connection.use_quietly(directory)
     with needs("server"):
         import msgspec
 
         from processors.registry import write
 
-    async def revoke() -> None:
+    async def change() -> None:
         kafka = KafkaSettings()
         async with reading_registry(kafka) as registry:
             key = registry.key(key_id.partition(".")[0])
         if key is None:
             raise ArgumentRefused(f"there is no key {key_id.partition('.')[0]!r}")
-        await write(kafka, msgspec.structs.replace(key, revoked=True))
+        await write(kafka, msgspec.structs.replace(key, **changes))
 
-    asyncio.run(revoke())
+    asyncio.run(change())
 
 
 def duration_ns(text: str) -> int:

@@ -17,6 +17,11 @@ Kinds = Annotated[
     str | None, typer.Option(help="Kinds of events to publish besides the ordinary ones, comma-separated.")
 ]
 
+TlsPort = Annotated[
+    int | None,
+    typer.Option(min=0, max=65535, help="Serve the api with TLS on this port too; 0 takes a free one."),
+]
+
 
 class _DirectoryOrCommand(typer.core.TyperGroup):
     """`fswire agent DIR` is `fswire agent run DIR`: what is no name of a command is an argument of `run`."""
@@ -48,6 +53,7 @@ def up(
         Path | None, typer.Option("--data-dir", help="Where everything is kept.", show_default=False)
     ] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="The api's port; 0 takes a free one.")] = 8080,
+    tls_port: TlsPort = None,
     kinds: Kinds = None,
     clickhouse: Annotated[
         str | None, typer.Option(metavar="URL", help="Use this ClickHouse server; no store is started.")
@@ -65,6 +71,7 @@ def up(
         directories or [],
         data_dir_ or data_dir.default(),
         port=port,
+        tls_port=tls_port,
         kinds=kinds,
         clickhouse=clickhouse,
         bootstrap_servers=bootstrap_servers,
@@ -166,12 +173,12 @@ def sink(directory: DataDir = None) -> None:
     raise typer.Exit(stage.main())
 
 
-def api(directory: DataDir = None) -> None:
+def api(tls_port: TlsPort = None, directory: DataDir = None) -> None:
     """Serve the HTTP api."""
     connection.use(directory)
     with needs("server"):
         from api import serve
-    raise typer.Exit(serve.main())
+    raise typer.Exit(serve.main(tls_port))
 
 
 def store() -> None:

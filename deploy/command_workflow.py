@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -14,6 +14,8 @@ from deploy import connection, output
 from deploy.command_registry import ArgumentRefused, reading_registry
 from deploy.connection import DataDir
 from deploy.extras import needs
+
+State = Literal["queued", "running", "succeeded", "failed"]
 
 workflows = typer.Typer(help="Workflows: what is done when something happens.", no_args_is_help=True)
 
@@ -67,3 +69,54 @@ def delete_workflow(name: str, directory: DataDir = None) -> None:
         await delete(kafka, "workflow", name)
 
     asyncio.run(remove())
+
+
+@workflows.command("runs")
+def list_runs(
+    state: Annotated[State | None, typer.Option(help="Those in this state alone.")] = None,
+    workflow: Annotated[str | None, typer.Option(help="Those of this workflow alone.")] = None,
+    project: Annotated[str | None, typer.Option(help="Those of this project alone.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 100,
+    directory: DataDir = None,
+) -> None:
+    """Print runs of workflows, the newest first, as the database has them."""
+    connection.use_quietly(directory)
+    with needs("server"):
+        from processors.clickhouse import ClickHouseSettings, connect
+        from processors.run_table import Listed, newest
+    client = connect(ClickHouseSettings())
+    try:
+        found = newest(client, state=state or "", workflow=workflow or "", project=project or "", limit=limit)
+    finally:
+        client.close()
+    output.rows(Listed._fields, found)
+
+
+@workflows.command("retry")
+def retry_runs(
+    runs: Annotated[list[str], typer.Argument(metavar="RUN…", help="Ids, as `runs` shows them.")],
+    directory: DataDir = None,
+) -> None:
+    """Try failed runs again: each is queued once more, with the event that it is about."""
+    connection.use_quietly(directory)
+    with needs("server"):
+        from processors.clickhouse import ClickHouseSettings, connect
+        from processors.retry import RetryRefused, retry
+        from processors.run_table import UnknownRun, place
+
+    async def again() -> int:
+        client, kafka, refused = connect(ClickHouseSettings()), KafkaSettings(), 0
+        try:
+            for run in runs:
+                try:
+                    await retry(kafka, run, *place(client, run))
+                except (UnknownRun, RetryRefused) as error:
+                    refused += 1
+                    print(f"{run}: not retried: {error}")
+                else:
+                    print(f"{run}: queued again")
+        finally:
+            client.close()
+        return refused
+
+    raise typer.Exit(int(asyncio.run(again()) > 0))

@@ -29,6 +29,8 @@ class Memory(msgspec.Struct):
     ports: dict[str, int] = {}
     """By the name of what listens there."""
     clickhouse_password: str = msgspec.field(default_factory=lambda: secrets.token_urlsafe(24))
+    session_secret: str = msgspec.field(default_factory=lambda: secrets.token_urlsafe(32))
+    """Signs the cookies of the pages, so that sessions outlast a restart."""
     admin_key: str | None = None
     """`ID.SECRET`, kept so that it stays the same."""
 

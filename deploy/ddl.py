@@ -15,6 +15,9 @@ KEPT = {
     "dead_letters": "received",
     "activity": "minute",
     "latency": "minute",
+    "audit": "at",
+    "run_states": "updated",
+    "transfers": "updated",
 }
 """Tables that grow with time, by the column that tells how old a row is; the others hold a state of now."""
 _TABLE = re.compile(r"CREATE TABLE IF NOT EXISTS (?P<name>\w+)\n")

@@ -11,23 +11,24 @@ _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 def rows(head: Sequence[str], body: Iterable[Sequence[object]]) -> None:
     """Print rows under a head; where standard output is no terminal as ClickHouse's TSVWithNames."""
     if sys.stdout.isatty():
-        _table(head, body)
+        table(head, body)
         return
     for row in (head, *body):
         print("\t".join(_cell(value) for value in row))
 
 
-def _table(head: Sequence[str], body: Iterable[Sequence[object]]) -> None:
+def table(head: Sequence[str], body: Iterable[Sequence[object]]) -> None:
+    """Print rows as a table."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table()
+    drawn = Table()
     for name in head:
-        table.add_column(Text(name))
+        drawn.add_column(Text(name))
     for row in body:
-        table.add_row(*(Text("" if value is None else _plain(value)) for value in row))
-    Console().print(table)
+        drawn.add_row(*(Text("" if value is None else _plain(value)) for value in row))
+    Console().print(drawn)
 
 
 def _cell(value: object) -> str:

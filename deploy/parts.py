@@ -15,9 +15,9 @@ from pathlib import Path
 from deploy.broker import STARTED, Broker, environment
 from deploy.data_dir import AGENTS
 from deploy.part import Spec
-from deploy.watched import Watched
+from deploy.watched import TRANSFERS_PROJECT, Watched
 
-STOP_ORDER = ("processors", "sink", "api", "store", "broker")
+STOP_ORDER = ("transfers", "processors", "sink", "api", "store", "broker")
 """After the agents: each may still write to what stands right of it."""
 
 
@@ -27,6 +27,8 @@ class Addresses:
 
     data_dir: Path
     api_port: int
+    tls_port: int | None
+    """Of the api too, with TLS."""
     web_port: int
     """Of the Faust worker."""
     bootstrap_servers: str
@@ -39,6 +41,11 @@ class Addresses:
     def api(self) -> str:
         """Return the api's URL."""
         return f"http://127.0.0.1:{self.api_port}"
+
+    @property
+    def tls_api(self) -> str | None:
+        """Return the api's URL with TLS, None where it has none."""
+        return None if self.tls_port is None else f"https://127.0.0.1:{self.tls_port}"
 
     def environment(self, **settings: object) -> dict[str, str]:
         """Return a part's environment: ours, where the others are, and the part's own settings."""
@@ -90,9 +97,31 @@ def sink(at: Addresses) -> Spec:
     return _fswire("sink", ["sink"], at, {}, grace_s=20)
 
 
-def api(at: Addresses) -> Spec:
+def api(at: Addresses, session_secret: str) -> Spec:
     """Return the HTTP api as a part."""
-    return _fswire("api", ["api"], at, {"FSWIRE_API_HOST": "127.0.0.1", "FSWIRE_API_PORT": at.api_port}, 15)
+    settings: dict[str, object] = {
+        "FSWIRE_API_HOST": "127.0.0.1",
+        "FSWIRE_API_PORT": at.api_port,
+        "FSWIRE_API_SESSION_SECRET": session_secret,
+        "FSWIRE_API_DATA_DIR": at.data_dir / "api",
+    }
+    if at.tls_port is not None:
+        settings["FSWIRE_API_TLS_PORT"] = at.tls_port
+    return _fswire("api", ["api"], at, settings, grace_s=15)
+
+
+def transfers(at: Addresses) -> Spec:
+    """Return the transfer worker as a part."""
+    settings = {
+        "FSWIRE_TRANSFERS_ROOT": os.environ.get("FSWIRE_TRANSFERS_ROOT", at.data_dir / "transfers"),
+        "FSWIRE_TRANSFERS_PROJECT": transfers_project(),
+    }
+    return _fswire("transfers", ["transfers"], at, settings, grace_s=15)
+
+
+def transfers_project() -> str:
+    """Return the project that is told of fetched files."""
+    return os.environ.get("FSWIRE_TRANSFERS_PROJECT", TRANSFERS_PROJECT)
 
 
 def agent(at: Addresses, watched: Watched, kinds: str | None) -> Spec:

@@ -12,12 +12,15 @@ import msgspec
 
 from agent.event import Batch
 from processors import donutwork, notify, topics, watch
+from processors.audit import Audit
 from processors.dead_letters import DeadLetter
 from processors.files import File
 from processors.fleet import Heartbeat
 from processors.outcomes import Outcome
-from processors.registry import Key, Pattern, Project
+from processors.registry import Key, NotifySettings, Pattern, Project
 from processors.runs import Run
+from processors.transfer_commands import Command
+from processors.transfer_records import Transfer
 from processors.workflow import Workflow
 
 DIRECTORY = Path(__file__).parent / "schemas"
@@ -32,10 +35,19 @@ VALUES: dict[str, Any] = {
     topics.AGENTS: Heartbeat,
     topics.OUTCOMES: Outcome,
     topics.RUNS: Run,
+    topics.TRANSFER_COMMANDS: Command,
+    topics.TRANSFERS: Transfer,
     topics.DEAD_LETTERS: DeadLetter,
+    topics.AUDIT: Audit,
 }
 """The value of a record, by topic; of several types a list of one of them. `state` is nobody else's."""
-ENTRIES: dict[str, Any] = {"project": Project, "pattern": Pattern, "key": Key, "workflow": Workflow}
+ENTRIES: dict[str, Any] = {
+    "project": Project,
+    "pattern": Pattern,
+    "key": Key,
+    "workflow": Workflow,
+    "setting": NotifySettings,
+}
 """The value of a record of the registry, by what its key begins with."""
 
 

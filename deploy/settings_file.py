@@ -4,7 +4,7 @@
     bootstrap_servers = "broker-1:9092,broker-2:9092"
 
 is `FSWIRE_KAFKA_BOOTSTRAP_SERVERS`. The tables are the prefixes of the settings: `kafka`, `clickhouse`,
-`agent`, `processors`, `sink`, `api`, `store`, `client`.
+`agent`, `processors`, `runner`, `transfers`, `sink`, `api`, `store`, `client`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 NAME = "fswire.toml"
-TABLES = ("kafka", "clickhouse", "agent", "processors", "runner", "sink", "api", "store", "client")
+TABLES = ("kafka", "clickhouse", "agent", "processors", "runner", "transfers", "sink", "api", "store", "client")
 
 
 class SettingsRefused(Exception):

@@ -44,6 +44,8 @@ class Plan:
     watched: list[Watched]
     port: int = 8080
     """0: a free one."""
+    tls_port: int | None = None
+    """The same with TLS; None: not at all."""
     kinds: str | None = None
     clickhouse: str | None = None
     """URL of a server that is there already: no store is started."""
@@ -72,7 +74,8 @@ class Stack:
             store,
             self._after(broker, parts.processors(self.at)),
             self._after(asyncio.gather(broker, store), parts.sink(self.at)),
-            self._after(broker, parts.api(self.at)),
+            self._after(broker, parts.api(self.at, self._memory.session_secret)),
+            self._after(broker, parts.transfers(self.at)),
             *(
                 self._after(broker, parts.agent(self.at, watched, self._plan.kinds))
                 for watched in self._plan.watched
@@ -94,24 +97,35 @@ class Stack:
         """Choose the ports, the former ones where they are free, and remember them."""
         plan, memory = self._plan, self._memory
         taken: set[int] = set()
-        if plan.port and not ports.is_free(plan.port):
-            raise PortTaken(
-                f"port {plan.port} of 127.0.0.1 is taken: give another --port, or --port 0 for any"
-            )
-        api = plan.port or ports.keep_or_pick(memory.ports.get("api"), taken)
-        taken.add(api)
+        api = self._asked_or_free("api", "--port", plan.port, taken)
+        tls = (
+            None
+            if plan.tls_port is None
+            else self._asked_or_free("tls_api", "--tls-port", plan.tls_port, taken)
+        )
         chosen = {name: ports.keep_or_pick(memory.ports.get(name), taken) for name in _PORTS}
-        memory.ports = chosen | {"api": api}
+        memory.ports = memory.ports | chosen | {"api": api} | ({} if tls is None else {"tls_api": tls})
         data_dir.keep(plan.data_dir, memory)
         return Addresses(
             data_dir=plan.data_dir,
             api_port=api,
+            tls_port=tls,
             web_port=chosen["processors"],
             bootstrap_servers=plan.bootstrap_servers or f"127.0.0.1:{chosen['broker']}",
             clickhouse=plan.clickhouse
             or f"http://fswire:{memory.clickhouse_password}@127.0.0.1:{chosen['store']}",
             own_broker=plan.bootstrap_servers is None,
         )
+
+    def _asked_or_free(self, name: str, option: str, port: int, taken: set[int]) -> int:
+        if port and (port in taken or not ports.is_free(port)):
+            raise PortTaken(
+                f"port {port} of 127.0.0.1 is taken: give another {option}, or {option} 0 for any"
+            )
+        if not port:
+            return ports.keep_or_pick(self._memory.ports.get(name), taken)
+        taken.add(port)
+        return port
 
     async def _broker(self) -> str:
         """Bring up Kafka, its topics and what the registry must hold; return the admin key."""
@@ -125,7 +139,8 @@ class Stack:
         else:
             kafka = KafkaSettings(bootstrap_servers=self.at.bootstrap_servers)
         await topics_apply.apply(kafka, await _partitions(kafka), 1)
-        projects = [PROBE_PROJECT, *(watched.project for watched in self._plan.watched)]
+        own = (PROBE_PROJECT, parts.transfers_project())
+        projects = [*own, *(watched.project for watched in self._plan.watched)]
         self._memory.admin_key = await register(kafka, projects, self._memory.admin_key)
         data_dir.keep(self._plan.data_dir, self._memory)
         return self._memory.admin_key
@@ -152,7 +167,7 @@ class Stack:
             self._plan.data_dir,
             endpoint.Endpoint(
                 api=self.at.api,
-                tls_api=None,
+                tls_api=self.at.tls_api,
                 bootstrap_servers=self.at.bootstrap_servers,
                 clickhouse=self.at.clickhouse,
                 admin_key=admin_key,

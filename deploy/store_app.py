@@ -46,10 +46,10 @@ _NO_HANDLE = (
 class Job:
     """One query while it runs: what came in, what goes out, and the connection between."""
 
-    def __init__(self, request: Request, answer: Answer) -> None:
+    def __init__(self, request: Request, answer: Answer, query_id: str) -> None:
         self.request = request
         self.answer = answer
-        self.mark = uuid.uuid4().hex
+        self.mark = uuid.uuid4().hex + query_id
         self.coder: Coder | None = None
         self.rest = b""
         """The end of the body: sent when connection and session are free, for the client's next query."""
@@ -72,34 +72,35 @@ class StoreApp:
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request."""
         request = Request.of(scope)
+        query_id = _query_id(request)
         common = {
             "X-ClickHouse-Server-Display-Name": self._engine.display_name,
             "X-ClickHouse-Timezone": self._engine.timezone,
-            "X-ClickHouse-Query-Id": _query_id(request),
+            "X-ClickHouse-Query-Id": query_id,
         }
         if request.path != "/" or (request.method in ("GET", "HEAD") and not request.query):
             await _plain(request, common, send)
             return
-        await self._answer(request, Answer(send, request, common, self._engine.spool), receive)
+        answer = Answer(send, request, common, self._engine.spool)
+        await self._answer(Job(request, answer, query_id), receive)
 
     def close(self) -> None:
         """Close what the sessions kept; nothing runs any more."""
         self._threads.shutdown()
         self._sessions.close()
 
-    async def _answer(self, request: Request, answer: Answer, receive: Receive) -> None:
-        job = Job(request, answer)
+    async def _answer(self, job: Job, receive: Receive) -> None:
         try:
-            self._authenticate(request)
+            self._authenticate(job.request)
             await self._in_session(job, receive)
-            await answer.finish(job.rest)
+            await job.answer.finish(job.rest)
         except StoreError as error:
             self._log.info("refused", code=error.code, name=error.name)
-            await answer.fail(error, self._engine.version, job.coder)
+            await job.answer.fail(error, self._engine.version, job.coder)
         except ClientGone:
             self._log.info("client gone")
         finally:
-            answer.close()
+            job.answer.close()
             if job.form is not None:
                 job.form.close()
 

@@ -110,8 +110,8 @@ class Request:
             if name.startswith(_PARAMETER)
         }
         database = self.headers.get("x-clickhouse-database") or self.params.get("database", "")
-        own_mark = "" if "log_comment" in settings else mark
-        return Scope(settings, parameters, database, own_mark)
+        settings.pop("log_comment", None)  # it is where the mark stands
+        return Scope(settings, parameters, database, mark)
 
     def structure_of(self, table: str) -> tuple[str, str]:
         """Return structure and format of a table that came with the request. StoreError if untold."""

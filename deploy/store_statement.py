@@ -14,6 +14,10 @@ from typing import Literal, NamedTuple
 from deploy import store_errors as errors
 from deploy.store_errors import StoreError
 
+MARK_CHARS = 32
+CLIENTS_QUERY_ID = b"substring(Settings['log_comment'], %d)" % (MARK_CHARS + 1)
+"""A query runs under a mark of the store's own, followed by the id that its client knows it by."""
+
 Kind = Literal["select", "insert", "insert_from_input", "session", "temporary", "other"]
 
 _TOKEN = re.compile(
@@ -26,8 +30,15 @@ _TOKEN = re.compile(
 )
 _DATA = re.compile(rb"[ \t\f]*\r?\n?")
 _SELECTING = (b"SELECT", b"WITH", b"FROM", b"(")
-_READS_FILES = (b"FILE", b"FILECLUSTER", b"EXECUTABLE", b"SQLITE", b"PYTHON")
-"""Functions with which the engine, embedded, would reach any file or the interpreter of this process."""
+_REACHES_OUT = re.compile(
+    rb"FILE|FILECLUSTER|FILELOG|FILESYSTEM|EXECUTABLE|EXECUTABLEPOOL|SQLITE|PYTHON"
+    rb"|URL|URLCLUSTER|HTTP|REMOTE|REMOTESECURE|S3\w*|GCS|COSN|OSS|AZURE\w*|HDFS\w*|DELTALAKE\w*|HUDI\w*"
+    rb"|ICEBERG\w*|PAIMON\w*|DATALAKECATALOG|MYSQL|POSTGRESQL|MATERIALIZEDPOSTGRESQL|MONGODB|MONGO|REDIS"
+    rb"|JDBC|ODBC|YTSAURUS|BIGQUERY|NATS|RABBITMQ|ARROWFLIGHT"
+)
+"""Functions, engines and sources with which the engine would reach any file of this machine, the interpreter
+of this process, or another machine: a server asks for a grant, the embedded engine has none to ask for."""
+_BEFORE_TABLES = (b"FROM", b"JOIN", b"INTO", b"TABLE", b"DESCRIBE", b"DESC", b"EXISTS", b"IN", b",", b".")
 
 
 class Token(NamedTuple):
@@ -115,7 +126,7 @@ def _insert(query: bytes, tokens: Iterator[Token], before: Token) -> Statement |
     selecting: Token | None = None
     takes_input = False
     for token in tokens:
-        _refuse_files(before, token)
+        _refuse_reach(before, token)
         if not inserting:
             inserting = token.text == b"INSERT" and token.depth == 0
             if token.text == b"SELECT" and token.depth == 0:
@@ -149,14 +160,25 @@ def _with_data(
 def _ordinary(query: bytes, tokens: list[Token], first: bytes) -> Statement:
     end = _end(tokens)
     format_at, format_name = _trailing_format(query, tokens)
-    for before, token in pairwise(tokens):
-        _refuse_files(before, token)
+    for index, (before, token) in enumerate(pairwise(tokens)):
+        # What an index is called has a parenthesis behind it as well.
+        if index == 0 or tokens[index - 1].text != b"INDEX":
+            _refuse_reach(before, token)
         if before.text == b"INTO" and token.text == b"OUTFILE":
             raise StoreError(errors.INTO_OUTFILE_NOT_ALLOWED, "INTO OUTFILE is not allowed")
-    statement = Statement(query[:end], _kind(tokens, first), format_name)
+    text = _killed_by_mark(query[:end], tokens) if first == b"KILL" else query[:end]
+    statement = Statement(text, _kind(tokens, first), format_name)
     if statement.kind == "select":
         return replace(statement, outfile_at=end if format_at is None else format_at)
     return statement
+
+
+def _killed_by_mark(query: bytes, tokens: list[Token]) -> bytes:
+    """The engine gives queries ids of its own; the client's is in the mark that they run under."""
+    for token in reversed(tokens):
+        if token.text.strip(b'"`').upper() == b"QUERY_ID":
+            query = query[: token.start] + CLIENTS_QUERY_ID + query[token.end :]
+    return query
 
 
 def _end(tokens: list[Token]) -> int:
@@ -188,8 +210,18 @@ def _kind(tokens: list[Token], first: bytes) -> Kind:
     return "temporary" if first == b"CREATE" and b"TEMPORARY" in opening else "other"
 
 
-def _refuse_files(before: Token, token: Token) -> None:
-    if token.text == b"(" and before.text in _READS_FILES:
+def _refuse_reach(before: Token, token: Token) -> None:
+    """Refuse a call that reaches out, and a table named like a file, which the engine would open."""
+    name = before.text.strip(b'"`').upper()
+    if token.text == b"(" and _REACHES_OUT.fullmatch(name):
         raise StoreError(
-            errors.DATABASE_ACCESS_DENIED, f"{before.text.decode().lower()}() is not allowed in this database"
+            errors.DATABASE_ACCESS_DENIED, f"{name.decode().lower()}() is not allowed in this database"
         )
+    if before.text in _BEFORE_TABLES and _names_file(token, strings=before.text not in (b",", b".", b"IN")):
+        raise StoreError(errors.DATABASE_ACCESS_DENIED, "Files are not tables in this database")
+
+
+def _names_file(token: Token, *, strings: bool) -> bool:
+    quote = token.text[:1]
+    quoted_name = quote in (b'"', b"`") or (strings and quote == b"'")
+    return quoted_name and (b"/" in token.text or b"\\" in token.text)

@@ -30,6 +30,7 @@ def main(
     directory: Path,
     *,
     port: int,
+    tls_port: int | None,
     kinds: str | None,
     clickhouse: str | None,
     bootstrap_servers: str | None,
@@ -41,7 +42,9 @@ def main(
     (PartsFailed), BrokerUnusable, and the errors of the other steps.
     """
     directory = directory.expanduser().absolute()
-    plan = Plan(directory, watched(directories, directory), port, kinds, clickhouse, bootstrap_servers)
+    plan = Plan(
+        directory, watched(directories, directory), port, tls_port, kinds, clickhouse, bootstrap_servers
+    )
     with data_dir.held(directory), display() as shown:
         return asyncio.run(_run(plan, shown))
 

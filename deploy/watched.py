@@ -13,6 +13,8 @@ from agent.paths import is_project_id
 
 PROBE_PROJECT = "fswire-probe"
 """Of `fswire up` itself: see `deploy.probe`."""
+TRANSFERS_PROJECT = "fswire-transfers"
+"""Gets the events of fetched files, unless `FSWIRE_TRANSFERS_PROJECT` names another."""
 
 
 class WatchedRefused(Exception):

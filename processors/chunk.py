@@ -7,16 +7,17 @@ same `src`.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from itertools import chain
 from typing import NamedTuple
 
 import msgspec
 import structlog
 
 from agent.event import Batch, Event, Http, encode
-from processors import dead_letters, donutwork, event_ids, fleet, gaps, outcomes, runs, watermarks
+from processors import dead_letters, donutwork, event_ids, files, fleet, gaps, outcomes, runs, watermarks
 from processors.dead_letters import Parked
-from processors.decode import Refusal, event_fault
+from processors.decode import Refusal, all_plain, event_fault
 from processors.event_ids import Known
 from processors.files import At
 from processors.instants import clamp
@@ -24,15 +25,15 @@ from processors.origin import Origin
 from processors.outcomes import Decision, Outcome
 from processors.outputs import Addressed, Made, Outputs, excess, make
 from processors.position import Position
-from processors.record_batch import field
-from processors.runs import Run, run_id
 from processors.state import Draft
-from processors.tree import paths
+from processors.tree import is_duplicate
 from processors.triggers import Triggers
 
 _log = structlog.get_logger()
 _json = msgspec.json.Encoder().encode
 NO_TRIGGERS = Triggers({})
+_FEW = 8
+"""Events that are sooner looked at one by one than together."""
 
 
 class RawRecord(NamedTuple):
@@ -66,7 +67,15 @@ class Chunk:
         self._topic = topic
         self._partition = partition
         self._refused = refused
+        self._keys: dict[int, list[bytes]] = {}
         self.triggers = triggers
+
+    def expect(self, records: Iterable[tuple[RawRecord, Batch | Refusal]]) -> None:
+        """Read at once what deciding on these records will ask of the known files."""
+        for record, decoded in records:
+            if isinstance(decoded, Batch):
+                self._keys[record.offset] = files.keys(decoded.project, decoded.events)
+        self.draft.tree.prefetch(chain.from_iterable(self._keys.values()))
 
     def take(self, record: RawRecord, decoded: Batch | Refusal) -> None:
         """Decide on the next record."""
@@ -75,11 +84,12 @@ class Chunk:
             self.events += 1
             return
         self.events += len(decoded.events)
-        self.draft.tree.prefetch(paths(decoded.project, decoded.events))
         if decoded.project in self._refused:
             self._refuse(record, decoded)
         elif decoded.events:
-            _Pass(self, record, decoded).run()
+            if record.offset not in self._keys:
+                self.expect([(record, decoded)])
+            _Pass(self, record, decoded, self._keys.pop(record.offset)).run()
         else:
             self._heartbeat(record, decoded)
 
@@ -124,12 +134,15 @@ class Chunk:
 
 
 class _Pass:
-    """The events of one batch, in order."""
+    """The events of one batch, in order; `keys` are those of their paths in the known files."""
 
-    def __init__(self, chunk: Chunk, record: RawRecord, batch: Batch) -> None:
+    def __init__(self, chunk: Chunk, record: RawRecord, batch: Batch, keys: list[bytes]) -> None:
         self._chunk = chunk
         self._record = record
         self._batch = batch
+        self._tree = chunk.draft.tree
+        self._keys = keys
+        self._plain = len(keys) > _FEW and all_plain(batch.events)
         self._origin = Origin(batch, record.timestamp_ms)
         self._marks_name = f"{batch.project}/{batch.agent}"
         self._triggers = chunk.triggers.of(batch.project)
@@ -191,8 +204,7 @@ class _Pass:
 
     def _event(self, index: int, lead: int, *, late: bool = False, closes: tuple[str, ...] = ()) -> None:
         event = self._batch.events[index]
-        fault = event_fault(event)
-        if fault is not None:
+        if not self._plain and (fault := event_fault(event)) is not None:
             self._spoil(event, index, lead, fault)
             return
         seq = self._batch.first_seq + index
@@ -200,8 +212,9 @@ class _Pass:
         identity = self._origin.event_id(seq) if http is None else http.event_id
         if http is not None and not self._is_new(http):
             return
-        tree = self._chunk.draft.tree
-        duplicate = tree.is_duplicate(self._origin, event, late=late)
+        key = self._keys[index]
+        known = self._tree.get(key)
+        duplicate = is_duplicate(event, known, late=late)
         made = self._make(event, identity, seq, late=late, duplicate=duplicate)
         if isinstance(made, str):
             self._spoil(event, index, lead, made)
@@ -209,7 +222,8 @@ class _Pass:
         triggered = bool(self._triggers) and not duplicate and self._trigger(event, identity, made[0], index)
         if http is not None:
             self._learn(http, index, triggered=triggered)
-        tree.take(self._origin, event, identity, At(self._record.offset, index), late=late)
+        at = At(self._record.offset, index)
+        self._tree.take(self._origin, event, key, known, identity, at, late=late)
         place = (self._record.offset, index, lead)
         self._chunk.outputs.add(self._origin, made, event, identity, seq, place)
         if event.kind == "session":
@@ -254,21 +268,9 @@ class _Pass:
         """Queue a run for each workflow that an event triggers; tell whether there is any."""
         name = donutwork.name(event)
         fired = [each for each in self._triggers if name is not None and each.fires(name, event)]
-        at = self._origin.received_at
+        src = Position(self._record.offset, index, 0)
         for each in fired:
-            identifier = run_id(each.workflow, identity)
-            run = Run(
-                identifier,
-                each.workflow,
-                self._batch.project,
-                identity,
-                "queued",
-                at,
-                at,
-                msgspec.Raw(record or b"{}"),
-            )
-            headers = runs.headers(Position(self._record.offset, index, 0))
-            queued = (self._origin.received_ms, field(identifier.encode()), runs.encode(run), headers)
+            queued = runs.queued(each.workflow, self._origin, identity, record or b"{}", src)
             self._chunk.outputs.runs.append(queued)
         return bool(fired)
 

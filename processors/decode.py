@@ -6,8 +6,11 @@ project's. Refused alone: an event whose path, time, hash or id nothing downstre
 
 from __future__ import annotations
 
+import base64
 import re
+from collections.abc import Sequence
 from functools import lru_cache
+from itertools import chain
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -93,13 +96,67 @@ def _identity_fault(project: str, agent: str, epoch: str, partition: int, partit
     return None
 
 
+def all_plain(events: Sequence[Event]) -> bool:
+    """Tell whether a look over all events at once shows that `event_fault` finds none in them.
+
+    It takes a quarter of the time, and says no also where events are only unusual.
+    """
+    unusual = [
+        event
+        for event in events
+        if event.renamed_to is not None
+        or event.path_b64 is not None
+        or event.http is not None
+        or event.gap is not None
+        or event.kind in _WITH_GAP
+    ]
+    times = [event.time_ns for event in events]
+    return (
+        not unusual
+        and min(times) >= EARLIEST_NS
+        and max(times) <= LATEST_NS
+        and _all_paths([event.path for event in events])
+        and _all_sha256([event.sha256 for event in events])
+        and _all_sha256([event.previous_sha256 for event in events])
+        and _all_ids([event.file_id for event in events if event.file_id is not None])
+        and _all_spines([event.spine for event in events if event.spine is not None])
+    )
+
+
+def _all_paths(paths: list[str]) -> bool:
+    joined = "\0".join(("", *paths, ""))
+    if joined.count("\0") != len(paths) + 1:
+        return False
+    segments = joined.replace("/", "\0")
+    return "\0\0" not in segments and "\0.\0" not in segments and "\0..\0" not in segments
+
+
+def _all_sha256(hashes: list[str | None]) -> bool:
+    texts = [text for text in hashes if text is not None]
+    joined = "".join(texts)
+    try:
+        return {64}.issuperset(map(len, texts)) and bytes.fromhex(joined).hex() == joined
+    except ValueError:
+        return False
+
+
+def _all_ids(ids: list[str]) -> bool:
+    return not ids or (min(map(len, ids)) > 0 and max(map(len, ids)) < 20 and _is_decimal("".join(ids)))
+
+
+def _all_spines(spines: list[list[str]]) -> bool:
+    return not spines or (all(spines) and _is_decimal("".join(chain.from_iterable(spines))))
+
+
 def event_fault(event: Event) -> str | None:
-    """Return what is wrong with an event beyond its shape, None if nothing is. Called for every event."""
+    """Return what is wrong with an event beyond its shape, None if nothing is."""
     path = event.path
     if path and (fault := _path_fault(path)):
         return f"path {fault}"
     if event.renamed_to is not None and (fault := _path_fault(event.renamed_to)):
         return f"renamed_to {fault}"
+    if not (_is_base64(event.path_b64) and _is_base64(event.renamed_to_b64)):
+        return "path_b64, renamed_to_b64: expected base64"
     if not EARLIEST_NS <= event.time_ns <= LATEST_NS:
         return "time_ns: expected a moment in the years 1900 to 2299"
     if event.sha256 is not None and not _is_sha256(event.sha256):
@@ -123,6 +180,15 @@ def _path_fault(path: str) -> str | None:
     if ("./" in path or path[-1:] == ".") and not {".", ".."}.isdisjoint(path.split("/")):
         return "must not contain a '.' or '..' segment"
     return None
+
+
+def _is_base64(text: str | None) -> bool:
+    if text is None:
+        return True
+    try:
+        return bool(base64.b64decode(text))
+    except ValueError:
+        return False
 
 
 def _is_sha256(text: str) -> bool:

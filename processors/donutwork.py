@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 
 from agent.event import Actor, Changed, Event, Former, Gap, HashStatus, Moved, Source, Stream
-from processors.instants import iso
 from processors.origin import Origin
+from processors.written import content_written
 
 
 class Record(msgspec.Struct, omit_defaults=True, rename="camel"):
@@ -93,12 +93,6 @@ _NOBODY = Actor()
 _encode = msgspec.json.Encoder().encode
 
 
-def content_written(event: Event) -> bool:
-    """Tell whether a closeWrite closed a file whose content is new."""
-    changed = event.changed
-    return event.written or (changed is not None and ("data" in changed or "size" in changed))
-
-
 def name(event: Event) -> str | None:
     """Return what Donutwork calls an event; None for kinds that it has no record of."""
     kind = event.kind
@@ -114,10 +108,8 @@ def name(event: Event) -> str | None:
 
 
 def filesize(event: Event) -> int:
-    """Return the size that history shows: 0 for directories, deletions and gaps that an agent saw."""
-    if event.size is None:
-        return 0
-    if event.http is None and (event.is_dir or event.moved == "out" or event.kind in _SIZELESS):
+    """Return the size that history shows: 0 for directories, deletions and gaps, whoever told of them."""
+    if event.size is None or event.is_dir or event.moved == "out" or event.kind in _SIZELESS:
         return 0
     return event.size
 
@@ -130,50 +122,49 @@ def record(
     if event_name is None:
         return None
     actor = event.actor or _NOBODY
-    http = event.http
-    return _encode(
-        Record(
-            event_id,
-            origin.project,
-            event.path,
-            event_name,
-            filesize(event),
-            iso(event.time_ns),
-            origin.sent_at,
-            origin.received_at,
-            origin.host,
-            origin.agent,
-            origin.epoch,
-            seq,
-            event.source,
-            event.path_b64,
-            event.renamed_to,
-            event.renamed_to_b64,
-            event.moved,
-            event.is_dir,
-            event.filetype,
-            event.sha256,
-            event.previous_sha256,
-            event.hash_status,
-            actor.uid,
-            actor.pid,
-            actor.exe,
-            event.uid,
-            event.gid,
-            event.mode,
-            event.mtime_ns,
-            event.birth_ns,
-            event.acl,
-            event.flags,
-            event.streams,
-            event.file_id,
-            event.changed,
-            event.previous,
-            duplicate=duplicate,
-            late=late,
-            gap=event.gap,
-            key_id=(http.key_id or None) if http else None,
-            fields=http.fields if http else None,
-            extra=event.extra,
-        )
+    made = Record(
+        event_id,
+        origin.project,
+        event.path,
+        event_name,
+        filesize(event),
+        origin.moment(event.time_ns),
+        origin.sent_at,
+        origin.received_at,
+        origin.host,
+        origin.agent,
+        origin.epoch,
+        seq,
+        event.source,
+        event.path_b64,
+        event.renamed_to,
+        event.renamed_to_b64,
+        event.moved,
+        event.is_dir,
+        event.filetype,
+        event.sha256,
+        event.previous_sha256,
+        event.hash_status,
+        actor.uid,
+        actor.pid,
+        actor.exe,
+        event.uid,
+        event.gid,
+        event.mode,
+        event.mtime_ns,
+        event.birth_ns,
+        event.acl,
+        event.flags,
+        event.streams,
+        event.file_id,
+        event.changed,
+        event.previous,
+        duplicate,
+        late,
+        event.gap,
     )
+    if event.http is not None:
+        made.key_id, made.fields = event.http.key_id or None, event.http.fields
+    if event.extra is not None:
+        made.extra = event.extra
+    return _encode(made)

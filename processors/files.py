@@ -6,14 +6,15 @@ An entry is what normalize keeps of a path: where it was made, its content's sha
 from __future__ import annotations
 
 import base64
+import contextlib
 import struct
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import msgspec
 
 from agent.event import Event, HashStatus, Stream
 from processors import donutwork
-from processors.instants import iso
 from processors.origin import Origin
 from processors.record_batch import Record, field, length
 
@@ -61,6 +62,8 @@ _HEAD = struct.Struct(">QQ32s")
 _UNKNOWN = bytes(32)
 _LAST = 2**31 - 1
 """No batch has so many events."""
+_SRC, _AT, _BEFORE = field(b"src"), field(b"at"), field(b"before")
+_SRC_ALONE = length(1) + _SRC
 _TELLING = frozenset(("create", "modify", "closeWrite", "attribute", "rename", "baseline"))
 _CONTENT = frozenset(("created", "modified"))
 
@@ -69,6 +72,21 @@ def key(project: str, path: str, path_b64: str | None = None) -> bytes:
     """Return the key of a path: project, NUL, the path's own bytes."""
     below = path.encode() if path_b64 is None else base64.b64decode(path_b64)
     return project.encode() + b"\0" + below
+
+
+def keys(project: str, events: Iterable[Event]) -> list[bytes]:
+    """Return the key of each event's path; where it has none, because it cannot be decoded, the project's."""
+    head = project.encode() + b"\0"
+    return [
+        head + event.path.encode() if event.path_b64 is None else head + _decoded(event.path_b64)
+        for event in events
+    ]
+
+
+def _decoded(path_b64: str) -> bytes:
+    with contextlib.suppress(ValueError):
+        return base64.b64decode(path_b64)
+    return b""
 
 
 def below(directory: bytes) -> bytes:
@@ -91,9 +109,9 @@ def is_duplicate(event: Event, entry: bytes | None) -> bool:
     return (
         event.sha256 is not None
         and entry is not None
+        and entry[16:48] == bytes.fromhex(event.sha256)
         and event.moved is None
         and donutwork.name(event) in _CONTENT
-        and entry[16:48] == bytes.fromhex(event.sha256)
     )
 
 
@@ -104,7 +122,7 @@ def seen(origin: Origin, event: Event, event_id: str, at: At, before: bytes | No
         origin.project,
         event.renamed_to if event.renamed_to is not None else event.path,
         event_id,
-        iso(event.time_ns),
+        origin.moment(event.time_ns),
         origin.received_at,
         origin.host,
         origin.agent,
@@ -130,7 +148,7 @@ def seen(origin: Origin, event: Event, event_id: str, at: At, before: bytes | No
     if before is not None and not event.sha256 and before[16:48] != _UNKNOWN:
         sha256 = before[16:48]
         file.sha256 = sha256.hex()
-    return _HEAD.pack(at.offset, at.event, sha256) + _encode(file)
+    return _HEAD.pack(*at, sha256) + _encode(file)
 
 
 def moved(entry: bytes, source: bytes, target: bytes, at: At) -> bytes:
@@ -151,11 +169,13 @@ def record(
     of a renamed directory are still to be re-keyed, and then header `at` has the place itself. Header
     `before` has the value that was there, for a recovery which finds the chunk uncommitted.
     """
-    headers = [field(b"src") + field(b"%d.%d.0" % (src or at))]
+    if src is None and before is None and entry is not None:
+        return timestamp_ms, field(key), entry[_HEAD.size :], _SRC_ALONE + field(b"%d.%d.0" % at)
+    headers = [_SRC + field(b"%d.%d.0" % (src or at))]
     if src is not None:
-        headers.append(field(b"at") + field(b"%d.%d.0" % at))
+        headers.append(_AT + field(b"%d.%d.0" % at))
     if before is not None:
-        headers.append(field(b"before") + field(before[_HEAD.size :]))
+        headers.append(_BEFORE + field(before[_HEAD.size :]))
     value = None if entry is None else entry[_HEAD.size :]
     return timestamp_ms, field(key), value, length(len(headers)) + b"".join(headers)
 

@@ -49,6 +49,7 @@ class Heartbeat(msgspec.Struct, rename="camel", omit_defaults=True, frozen=True)
     watched: int | None = None
     polled: int | None = None
     open_gaps: int | None = None
+    version: str = ""
 
 
 _decode = msgspec.json.Decoder(Heartbeat).decode

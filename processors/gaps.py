@@ -28,9 +28,14 @@ def contested(project: str, agent: str, rivals: Rivals) -> Event:
     return Event(kind="gap", path="", time_ns=rivals.seen_ns, source="rescan", gap=gap)
 
 
-def expired(project: str, partition: int, committed: int, oldest: int, now_ns: int) -> Event:
-    """Return the gap of a project whose raw records from `committed` up to `oldest` are gone."""
-    name = f"{project}\0{partition}\0{committed}\0{oldest}"
+def expired(
+    project: str, partition: int, committed: int, oldest: int, now_ns: int, topic: str = ""
+) -> Event:
+    """Return the gap of a project whose records from `committed` up to `oldest` are gone.
+
+    `topic` is left empty for the raw one.
+    """
+    name = "\0".join((project, str(partition), str(committed), str(oldest), *([topic] if topic else ())))
     gap = Gap("gap_" + _digest(name), "expired", until_ns=now_ns)
     return Event(kind="gap", path="", time_ns=now_ns, source="rescan", gap=gap)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 
 from aiokafka import AIOKafkaProducer
@@ -11,10 +12,11 @@ from agent.kafka import KafkaSettings
 from processors import topics
 from processors.fenced import Fenced
 from processors.publisher import append
-from processors.record_batch import Record
+from processors.record_batch import Record, field, length
 from processors.state import OWNER_KEY
 from processors.state import Record as StateRecord
 
+_NO_HEADERS = length(0)
 _BEFORE_ALL = [("src", b"0.0.0")]
 
 
@@ -47,10 +49,10 @@ class Keeper:
         """Append records of the state, in order."""
         if not records:
             return
-        topic = self._kafka.topic(topics.STATE)
+        now_ms = time.time_ns() // 1_000_000
+        appended = [(now_ms, field(key), value, _NO_HEADERS) for key, value in records]
         async with self._fenced.writing() as producer:
-            sent = [await producer.send(topic, value, key, self._partition) for key, value in records]
-            await asyncio.gather(*sent)
+            await append(producer, self._kafka.topic(topics.STATE), self._partition, appended)
 
     async def _announce(self, producer: AIOKafkaProducer) -> None:
         files, state = self._kafka.topic(topics.FILES), self._kafka.topic(topics.STATE)

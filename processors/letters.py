@@ -6,6 +6,7 @@ refused goes to ClickHouse again. Either can be done twice: what is there alread
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections.abc import AsyncIterator
 from typing import NamedTuple
@@ -18,12 +19,17 @@ from agent.kafka import MAX_RECORD_BYTES, KafkaSettings, partition_of
 from processors import rows, tables, topics
 from processors.clickhouse import ClickHouseSettings, connect
 from processors.dead_letters import DeadLetter
+from processors.recovery import reading
 
 _POLL_MS = 1_000
 
 
 class ReplayRefused(Exception):
     """A letter that cannot be tried again; the message says why."""
+
+
+class UnknownLetter(LookupError):
+    """There is no letter at a place, or none any more."""
 
 
 class Place(NamedTuple):
@@ -79,6 +85,22 @@ async def read(kafka: KafkaSettings) -> AsyncIterator[Letter]:
         await consumer.stop()
 
 
+async def one(kafka: KafkaSettings, place: Place) -> Letter:
+    """Return the letter that stands at a place. Raises UnknownLetter and KafkaError."""
+    partition = TopicPartition(kafka.topic(topics.DEAD_LETTERS), place.partition)
+    async with reading(kafka) as consumer:
+        consumer.assign([partition])
+        oldest = (await consumer.beginning_offsets([partition]))[partition]
+        end = (await consumer.end_offsets([partition]))[partition]
+        if not oldest <= place.offset < end:
+            raise UnknownLetter(f"there is no dead letter {place}")
+        consumer.seek(partition, place.offset)
+        record = await consumer.getone(partition)
+    if record.offset != place.offset:
+        raise UnknownLetter(f"there is no dead letter {place}")
+    return Letter(place, msgspec.json.decode(record.value or b"", type=DeadLetter))
+
+
 async def _read_partition(consumer: AIOKafkaConsumer, partition: TopicPartition) -> AsyncIterator[Letter]:
     end = (await consumer.end_offsets([partition]))[partition]
     await consumer.seek_to_beginning(partition)
@@ -90,6 +112,14 @@ async def _read_partition(consumer: AIOKafkaConsumer, partition: TopicPartition)
                 except msgspec.MsgspecError:
                     continue  # nothing of ours
                 yield Letter(Place(partition.partition, record.offset), content)
+
+
+def aimed_at(letter: Letter) -> str:
+    """Return the project into which a replay would bring events: its batch's own where it is one."""
+    try:
+        return decode_batch(letter.value or b"").project
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return letter.project
 
 
 async def replay(letter: Letter, kafka: KafkaSettings, clickhouse: ClickHouseSettings) -> None:
@@ -105,7 +135,7 @@ async def replay(letter: Letter, kafka: KafkaSettings, clickhouse: ClickHouseSet
     table = next((each for each in tables.TABLES if kafka.topic(each.topic) == content.topic), None)
     if table is None:
         raise ReplayRefused(f"nothing is known of topic {content.topic}")
-    _to_table(letter, value, table, clickhouse)
+    await asyncio.to_thread(_to_table, letter, value, table, clickhouse)
 
 
 async def _to_raw(value: bytes, kafka: KafkaSettings) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import socket
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -19,19 +18,18 @@ import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from agent.event import VERSION, Batch
+from agent.event import Batch
 from agent.kafka import KafkaSettings
 from agent.log import Throughput
-from processors import gaps, metrics, topics
+from processors import metrics, topics
 from processors.backlog import Backlog, Decoded, OffsetsExpired
 from processors.chunk import Chunk, RawRecord
 from processors.commits import NONE_COMMITTED_S, Commits, SessionLost
 from processors.decode import Refusal
 from processors.file_store import FileStore
 from processors.keeper import Keeper
+from processors.loss import loss
 from processors.moves import carry_out, complete
-from processors.origin import Origin
-from processors.outputs import Outputs, make
 from processors.projects import Projects
 from processors.publisher import Publisher
 from processors.record_batch import Record
@@ -48,8 +46,6 @@ _LOG_EVERY = 15
 """Of this many failures in a row one is logged."""
 _STORE_AGE_S = topics.TOMBSTONES_KEPT_S * 3 / 4
 """A local store that was not written for longer is read again: deletions may be gone from its topic."""
-_AGENT = "normalize"
-"""The agent of events that are made here."""
 
 _log = structlog.get_logger()
 Result = TypeVar("Result")
@@ -195,7 +191,8 @@ class Partition:
             projects=len(projects),
             check="retention of the raw topic, and why no worker read it for so long",
         )
-        await self._links.publisher.publish(loss(projects, partition, start), partition)
+        outputs = loss(projects, partition, start, self._links.triggers)
+        await self._links.publisher.publish(outputs, partition)
         await self._links.commits.commit(self._raw, start.offset)
 
     async def _attempt(self, decoded: list[Decoded]) -> None:
@@ -232,6 +229,7 @@ class Partition:
         while True:
             draft = Draft(self._state, self._store)
             chunk = Chunk(self._raw.topic, self._raw.partition, draft, refused, self._links.triggers)
+            chunk.expect(decoded)
             yielded = 0
             for index, (record, batch) in enumerate(decoded):
                 try:
@@ -315,28 +313,3 @@ class Partition:
 
 def _directory(data_dir: Path, raw: TopicPartition) -> Path:
     return data_dir / "files" / f"{raw.topic}-{raw.partition}"
-
-
-def loss(projects: list[str], partition: int, start: Start) -> Outputs:
-    """Return the gaps of projects whose raw records are gone, in the place of the last that is."""
-    now_ns = time.time_ns()
-    outputs = Outputs()
-    for index, project in enumerate(projects):
-        event = gaps.expired(project, partition, start.committed or 0, start.oldest, now_ns)
-        origin = Origin(
-            Batch(
-                v=VERSION,
-                project=project,
-                host=socket.gethostname(),
-                sent_ns=now_ns,
-                agent=_AGENT,
-                epoch=str(partition),
-                first_seq=start.oldest,
-                events=[],
-            ),
-            now_ns // 1_000_000,
-        )
-        identity = gaps.event_id(event)
-        made = make(origin, event, identity, start.oldest, late=False)
-        outputs.add(origin, made, event, identity, start.oldest, (max(start.oldest - 1, 0), index, 0))
-    return outputs

@@ -6,7 +6,6 @@ the subscriber alone can tell, `self_removed` of the directory that it watches, 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import lru_cache
 from itertools import accumulate
 
@@ -14,7 +13,7 @@ import msgspec
 
 from agent.event import Changed, Event, Stream
 from agent.identity import VIRTUAL_ROOT_ID, root_id
-from processors.donutwork import content_written
+from processors.written import content_written
 
 
 class Notification(msgspec.Struct, frozen=True):
@@ -38,9 +37,6 @@ class GapNotice(msgspec.Struct, omit_defaults=True, frozen=True, tag_field="type
     until_ns: int | None = None
 
 
-Told = tuple[bytes, str, str | None]
-"""Type, path relative to the project, and stream of a notification."""
-
 _encode = msgspec.json.Encoder().encode
 _HEAD = b'{"type":"%b'
 _PLACE = b'","path":%b,"spine":%b,"stream_name":'
@@ -57,32 +53,62 @@ _TYPES: dict[Changed, bytes] = {
     "acl": b"child_acl_changed",
     "flags": b"child_extra_attrs_changed",
 }
+_CHANGING = frozenset(("closeWrite", "modify", "attribute"))
 
 
 def record(project: str, event: Event) -> bytes | None:
     """Return the encoded notifications of one event, or None where the vocabulary has none."""
-    tell = _TELLERS.get(event.kind)
-    if tell is None:
-        return _encode([_gap(project, event)]) if event.kind == "gap" else None
-    told = tell(event)
-    if not told:
+    kind = event.kind
+    if kind in _CHANGING:
+        return _changes(project, event)
+    if kind == "rename":
+        return _rename(project, event)
+    if kind == "gap":
+        return _encode([_gap(project, event)])
+    told = _TOLD.get((kind, event.is_dir))
+    return b"[%b%bnull}]" % (told, _place(project, event.path, event)) if told is not None else None
+
+
+def _changes(project: str, event: Event) -> bytes | None:
+    if event.kind == "closeWrite" and not content_written(event):
         return None
-    encoded = []
-    place, placed = b"", None
-    for kind, path, stream in told:
-        if path != placed:
-            place, placed = _PLACE % (_encode(_absolute(project, path)), _spine(project, path, event)), path
-        encoded.append(_HEAD % kind + place + (b"null}" if stream is None else _encode(stream) + b"}"))
-    return b"[" + b",".join(encoded) + b"]"
+    changed = event.changed or ()
+    heads = _heads(event.kind, tuple(changed))
+    streams = _streams(event) if "streams" in changed else ()
+    if not heads and not streams:
+        return None
+    place = _place(project, event.path, event)
+    told = (place + b"null},").join((*heads, b""))
+    for kind, name in streams:
+        told += b"%b%b%b}," % (_HEAD % kind.encode(), place, _encode(name))
+    return b"[" + told[:-1] + b"]"
+
+
+@lru_cache(maxsize=1024)
+def _heads(kind: str, changed: tuple[Changed, ...]) -> tuple[bytes, ...]:
+    """Return how the notifications of a change begin that are not about a stream."""
+    types = dict.fromkeys(_TYPES[each] for each in changed if each in _TYPES)
+    written = () if kind == "attribute" else (b"child_data_written",)
+    return tuple(_HEAD % each for each in (*written, *types))
+
+
+def _rename(project: str, event: Event) -> bytes:
+    what = b"dir" if event.is_dir else b"file"
+    source, target = _HEAD % (b"child_%b_moved_from" % what), _HEAD % (b"child_%b_moved_to" % what)
+    first = (target if event.moved == "in" else source) + _place(project, event.path, event) + b"null}"
+    if event.moved in ("in", "out") or not event.renamed_to:
+        return b"[%b]" % first
+    return b"[%b,%b%bnull}]" % (first, target, _place(project, event.renamed_to, event))
+
+
+def _place(project: str, path: str, event: Event) -> bytes:
+    spine = event.former_spine if event.former_spine is not None and path == event.path else event.spine
+    known = spine if spine is not None else spine_of(project, path)
+    return _PLACE % (_encode(_absolute(project, path)), _encode(known))
 
 
 def _absolute(project: str, path: str) -> str:
     return f"/{project}/{path}" if path else f"/{project}"
-
-
-def _spine(project: str, path: str, event: Event) -> bytes:
-    spine = event.former_spine if event.former_spine is not None and path == event.path else event.spine
-    return _encode(spine if spine is not None else spine_of(project, path))
 
 
 def derived_id(project: str, path: str) -> str:
@@ -96,54 +122,11 @@ def spine_of(project: str, path: str) -> list[str]:
     return [VIRTUAL_ROOT_ID, derived_id(project, ""), *(derived_id(project, each) for each in below)]
 
 
-def _added(event: Event) -> list[Told]:
-    return [(b"child_dir_added" if event.is_dir else b"child_file_added", event.path, None)]
-
-
-def _removed(event: Event) -> list[Told]:
-    return [(b"child_dir_removed" if event.is_dir else b"child_file_removed", event.path, None)]
-
-
-def _renamed(event: Event) -> list[Told]:
-    what = b"dir" if event.is_dir else b"file"
-    if event.moved == "in":
-        return [(b"child_%b_moved_to" % what, event.path, None)]
-    ends: list[Told] = [(b"child_%b_moved_from" % what, event.path, None)]
-    if event.moved != "out" and event.renamed_to:
-        ends.append((b"child_%b_moved_to" % what, event.renamed_to, None))
-    return ends
-
-
-def _written(event: Event) -> list[Told]:
-    return [(b"child_data_written", event.path, None), *_changed(event)]
-
-
-def _closed(event: Event) -> list[Told]:
-    return _written(event) if content_written(event) else []
-
-
-def _changed(event: Event) -> list[Told]:
-    changed = event.changed
-    if not changed:
-        return []
-    told: list[Told] = [(kind, event.path, None) for kind in _types(tuple(changed))]
-    return told + _streams(event) if "streams" in changed else told
-
-
-@lru_cache(maxsize=1024)
-def _types(changed: tuple[Changed, ...]) -> tuple[bytes, ...]:
-    return tuple(dict.fromkeys(_TYPES[each] for each in changed if each in _TYPES))
-
-
-def _accessed(event: Event) -> list[Told]:
-    return [(b"child_atime_changed", event.path, None)]
-
-
-def _streams(event: Event) -> list[Told]:
+def _streams(event: Event) -> list[tuple[str, str]]:
     former = event.previous.streams if event.previous is not None else None
     before = {stream.name: stream for stream in former or ()}
     after = {stream.name: stream for stream in event.streams or ()}
-    return [(kind.encode(), event.path, stream) for kind, stream in stream_changes(before, after)]
+    return stream_changes(before, after)
 
 
 def stream_changes(before: dict[str, Stream], after: dict[str, Stream]) -> list[tuple[str, str]]:
@@ -190,12 +173,13 @@ def _gap(project: str, event: Event) -> GapNotice:
     return GapNotice(path, spine, gap.id, gap.reason, gap.recursive, gap.since_ns, gap.until_ns)
 
 
-_TELLERS: dict[str, Callable[[Event], list[Told]]] = {
-    "create": _added,
-    "modify": _written,
-    "closeWrite": _closed,
-    "delete": _removed,
-    "rename": _renamed,
-    "attribute": _changed,
-    "access": _accessed,
+_TOLD = {
+    (kind, is_dir): _HEAD % name
+    for kind, names in {
+        "create": (b"child_file_added", b"child_dir_added"),
+        "delete": (b"child_file_removed", b"child_dir_removed"),
+        "access": (b"child_atime_changed", b"child_atime_changed"),
+    }.items()
+    for is_dir, name in zip((False, True), names, strict=True)
 }
+"""How the one notification of an event begins, by kind and whether it is about a directory."""

@@ -6,7 +6,7 @@ from hashlib import blake2b
 
 from agent.event import Batch
 from processors.instants import iso, iso_of_ms
-from processors.record_batch import field, length
+from processors.record_batch import LENGTHS, field, length
 
 Place = tuple[int, int, int]
 """Raw offset, index of the event in its batch, index of the record within the event."""
@@ -29,6 +29,7 @@ class Origin:
     __slots__ = (
         "_common",
         "_id_stem",
+        "_moment",
         "agent",
         "epoch",
         "host",
@@ -48,6 +49,7 @@ class Origin:
         self.sent_at = iso(batch.sent_ns)
         self.received_at = iso_of_ms(received_ms)
         self.received_ms = received_ms
+        self._moment = (batch.sent_ns, self.sent_at)
         self.root = "/" + batch.project
         self.key = field(batch.project.encode())
         """As a record's field."""
@@ -58,18 +60,23 @@ class Origin:
 
     def event_id(self, seq: int) -> str:
         """Return `agent.event.event_id` of the event numbered `seq`, hashing what is common only once."""
-        return f"{self._id_stem}{seq:012x}"
+        return "%s%012x" % (self._id_stem, seq)  # noqa: UP031  a third faster than an f-string
+
+    def moment(self, time_ns: int) -> str:
+        """Return `iso` of the time of an event, of which several records tell one after the other."""
+        if time_ns != self._moment[0]:
+            self._moment = (time_ns, iso(time_ns))
+        return self._moment[1]
 
     def headers(self, event_id: str, seq: int, time_ns: int) -> Headers:
         """Return the headers that the records of one event share, around the one that tells their places."""
         identity, number, moment = event_id.encode(), b"%d" % seq, b"%d" % time_ns
-        after = (
-            self._common + length(len(number)) + number + _TIME_NS + length(len(moment)) + moment + _VERSION
-        )
-        return _EVENT_ID + length(len(identity)) + identity + _SRC, after
+        numbered = (self._common, LENGTHS[len(number)], number)
+        timed = (_TIME_NS, LENGTHS[len(moment)], moment, _VERSION)
+        return b"".join((_EVENT_ID, LENGTHS[len(identity)], identity, _SRC)), b"".join(numbered + timed)
 
 
 def placed(headers: Headers, place: Place) -> bytes:
     """Return the headers of the record at a place, as a record's field."""
     src = b"%d.%d.%d" % place
-    return headers[0] + length(len(src)) + src + headers[1]
+    return b"".join((headers[0], LENGTHS[len(src)], src, headers[1]))

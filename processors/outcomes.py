@@ -6,6 +6,8 @@ from typing import Literal
 
 import msgspec
 
+from processors.transfer_records import Answer
+
 Decision = Literal["inserted", "repeated", "conflict", "refused"]
 
 
@@ -19,6 +21,8 @@ class Outcome(msgspec.Struct, omit_defaults=True, frozen=True):
     workflow_triggered: bool = False
     reason: str | None = None
     """Of `refused`: why, such as `unknown_project`."""
+    transfer: Answer | None = None
+    """Of a file monitor command: what became of it; project and event id are empty then."""
 
 
 encode = msgspec.json.Encoder().encode

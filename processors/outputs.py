@@ -42,8 +42,10 @@ def excess(made: Made) -> int:
 
     The values of `watch` hold little more than the paths, which fitted into the raw record.
     """
-    longest = max(len(made[0] or b""), len(made[2] or b""))
-    return longest if longest > MAX_VALUE_BYTES else 0
+    for value in (made[0], made[2]):
+        if value is not None and len(value) > MAX_VALUE_BYTES:
+            return len(value)
+    return 0
 
 
 class Outputs:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from itertools import islice
 
 import cramjam
 from aiokafka.record.util import calc_crc32c
@@ -44,16 +45,15 @@ def varint(number: int) -> bytes:
     return bytes(encoded)
 
 
-_SMALL = tuple(varint(number) for number in range(1 << 14))
-
-
-_NULL = varint(-1)
-"""The length of a value that is not there."""
+_SHORT = 1 << 14
+LENGTHS = tuple(varint(number) for number in range(_SHORT))
+"""`length` of what is known to be short: looked up where a call would take as long as the rest."""
+_NO_ATTRIBUTES = b"\0"
 
 
 def length(number: int) -> bytes:
     """Return `varint` of what is rarely above 16,384."""
-    return _SMALL[number] if number < 1 << 14 else varint(number)
+    return LENGTHS[number] if number < _SHORT else varint(number)
 
 
 def field(value: bytes) -> bytes:
@@ -77,31 +77,27 @@ class RecordBatch:
         self._producer = (-1, -1, -1)
         self._built: bytes | None = None
 
-    def fill(self, records: Sequence[Record], start: int) -> int:
+    def fill(self, records: Sequence[Record], start: int, max_bytes: int = MAX_BYTES) -> int:
         """Append records from `start` on, until the batch is full; return the index of the next."""
         parts, size_bytes, first_ms = self._parts, 0, records[start][0]
-        last_ms, before_ms, timestamp = first_ms, first_ms, b"\0"
-        index = start
-        for index in range(start, len(records)):
-            timestamp_ms, key, value, headers = records[index]
+        last_ms, before_ms, stamp, count = first_ms, first_ms, _NO_ATTRIBUTES + b"\0", 0
+        for timestamp_ms, key, value, headers in islice(records, start, None):
             if timestamp_ms != before_ms:
-                before_ms, timestamp = timestamp_ms, varint(timestamp_ms - first_ms)
+                before_ms, stamp = timestamp_ms, _NO_ATTRIBUTES + varint(timestamp_ms - first_ms)
                 last_ms = max(last_ms, timestamp_ms)
-            offset = length(index - start)
-            if value is None:
-                value, size = b"", _NULL
-            else:
-                size = length(len(value))
-            body = 1 + len(timestamp) + len(offset) + len(key) + len(size) + len(value) + len(headers)
-            if size_bytes + body > MAX_BYTES and index > start:
+            offset = LENGTHS[count] if count < _SHORT else varint(count)
+            value_bytes = -1 if value is None else len(value)  # -1 is how Kafka writes the length of none
+            size = LENGTHS[value_bytes] if 0 <= value_bytes < _SHORT else varint(value_bytes)
+            body = len(stamp) + len(offset) + len(key) + len(size) + max(value_bytes, 0) + len(headers)
+            if size_bytes + body > max_bytes and count:
                 break
-            parts += (length(body), b"\0", timestamp, offset, key, size, value, headers)
+            whole = LENGTHS[body] if body < _SHORT else varint(body)
+            parts += (whole, stamp, offset, key, size, value or b"", headers)
             size_bytes += body + _LARGEST_LENGTH
-        else:
-            index += 1
-        self._records, self._bytes = index - start, size_bytes
+            count += 1
+        self._records, self._bytes = count, size_bytes
         self._first_ms, self._last_ms = first_ms, last_ms
-        return index
+        return start + count
 
     def compress(self) -> None:
         """Close the batch; called once, before it is sent."""
@@ -125,6 +121,10 @@ class RecordBatch:
     def size(self) -> int:
         """Return the size before compression."""
         return self._bytes
+
+    def compressed_size(self) -> int:
+        """Return the size of what `compress` made."""
+        return len(self._payload)
 
     def _set_producer_state(self, producer_id: int, producer_epoch: int, base_sequence: int) -> None:
         self._producer = (producer_id, producer_epoch, base_sequence)

@@ -1,4 +1,4 @@
-"""The registry: projects, names that may register themselves, keys, workflows. A compacted topic.
+"""The registry: projects, names that may register themselves, keys, workflows, settings. A compacted topic.
 
 `Registry` is a view of it in memory that follows the topic; `write` and `delete` change it for everybody.
 """
@@ -22,7 +22,7 @@ from agent.paths import is_project_id
 from processors import topics
 from processors.workflow import Workflow
 
-Kind = Literal["project", "pattern", "key", "workflow"]
+Kind = Literal["project", "pattern", "key", "workflow", "setting"]
 Entry = TypeVar("Entry")
 
 
@@ -32,6 +32,14 @@ class Project(msgspec.Struct, frozen=True, omit_defaults=True):
     id: str
     created_ns: int
     ingress_token_hash: str | None = None
+    former_token_hash: str | None = None
+    """Of the token before, which counts beside the new one until `former_token_until_ns`."""
+    former_token_until_ns: int = 0
+
+    def token_hashes(self, now_ns: int) -> list[str]:
+        """Return the hashes of the ingress tokens that count at a moment; none: PUTs need no token."""
+        former = [self.former_token_hash] if now_ns < self.former_token_until_ns else []
+        return [hashed for hashed in (self.ingress_token_hash, *former) if hashed is not None]
 
 
 class Pattern(msgspec.Struct, frozen=True):
@@ -53,6 +61,15 @@ class Key(msgspec.Struct, frozen=True, omit_defaults=True):
     revoked: bool = False
 
 
+class NotifySettings(msgspec.Struct, frozen=True):
+    """Settings of change notify, the same for every api process."""
+
+    recursive_mode: Literal["ENABLED", "DISABLED_ERROR", "DISABLED_IGNORE"] = "ENABLED"
+    """What becomes of recursive watches: granted, refused, or taken for plain ones."""
+
+
+Entries = Project | Pattern | Key | Workflow | NotifySettings
+_NOTIFY = "notify"
 _POLL_MS = 1_000
 _FETCH_WAIT_MS = 100
 _BACK_OFF_S = 1.0
@@ -78,6 +95,7 @@ class Registry:
         self.keys: Mapping[str, Key] = MappingProxyType(self._keys)
         self._workflows: dict[str, Workflow] = {}
         self.workflows: Mapping[str, Workflow] = MappingProxyType(self._workflows)
+        self._settings: dict[str, NotifySettings] = {}
 
     async def start(self) -> None:
         """Read the topic to its end, then follow it until `stop`. Raises KafkaError where it cannot."""
@@ -131,6 +149,11 @@ class Registry:
             is_project_id(identity) and any(fnmatchcase(identity, each) for each in self._patterns)
         )
 
+    @property
+    def notify_settings(self) -> NotifySettings:
+        """Return the settings of change notify."""
+        return self._settings.get(_NOTIFY, NotifySettings())
+
     async def _follow(self, consumer: AIOKafkaConsumer) -> None:
         while True:
             try:
@@ -157,6 +180,8 @@ class Registry:
                 _put(self._keys, identity, value, Key)
             elif kind == "workflow":
                 _put(self._workflows, identity, value, Workflow)
+            elif kind == "setting" and identity == _NOTIFY:
+                _put(self._settings, identity, value, NotifySettings)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             _log.warning("a record of the registry is not readable", error=str(error))
 
@@ -168,7 +193,7 @@ def _put(entries: dict[str, Entry], identity: str, value: bytes | None, kind: ty
         entries.pop(identity, None)
 
 
-async def write(kafka: KafkaSettings, *records: Project | Pattern | Key | Workflow) -> None:
+async def write(kafka: KafkaSettings, *records: Entries) -> None:
     """Write entries, new or changed, and return when all in-sync replicas have them. Raises KafkaError."""
     await _send(kafka, [(_key_of(record), _encode(record)) for record in records])
 
@@ -183,7 +208,7 @@ def registered_now(identity: str) -> Project:
     return Project(identity, time.time_ns())
 
 
-def _key_of(record: Project | Pattern | Key | Workflow) -> bytes:
+def _key_of(record: Entries) -> bytes:
     match record:
         case Project():
             return f"project/{record.id}".encode()
@@ -193,6 +218,8 @@ def _key_of(record: Project | Pattern | Key | Workflow) -> bytes:
             return f"key/{record.id}".encode()
         case Workflow():
             return f"workflow/{record.name}".encode()
+        case NotifySettings():
+            return f"setting/{_NOTIFY}".encode()
 
 
 async def _send(kafka: KafkaSettings, records: list[tuple[bytes, bytes | None]]) -> None:

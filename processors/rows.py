@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from processors.plan import SRC_HEADER, Read
 
@@ -36,6 +36,26 @@ class KafkaRecord(Read, Protocol):
     def key(self) -> bytes | None: ...
     @property
     def value(self) -> bytes | None: ...
+
+
+class Row(NamedTuple):
+    """A record without what no table needs: a third of the memory of one as it was read."""
+
+    offset: int
+    value: bytes | None
+    key: bytes | None
+    timestamp: int
+    headers: Sequence[tuple[str, bytes]] = ()
+
+
+def slim(record: KafkaRecord) -> Row:
+    """Return what is held of a record until it is stored: of a tombstone, whose row they are, all headers."""
+    if record.value is None:
+        return Row(record.offset, None, record.key, record.timestamp, tuple(record.headers))
+    for header in record.headers:
+        if header[0] == SRC_HEADER:
+            return Row(record.offset, record.value, record.key, record.timestamp, (header,))
+    return Row(record.offset, record.value, record.key, record.timestamp)
 
 
 def _anything(_record: KafkaRecord) -> bool:

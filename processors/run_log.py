@@ -30,7 +30,10 @@ class RunLog:
         return None
 
     def put(self, run: Run) -> None:
-        """Note a run's newest state."""
+        """Note a run's newest state; one of an earlier try than is known is none."""
+        known = self.open.get(run.id) or self._ended.get(run.id)
+        if known is not None and run.again < known.again:
+            return
         if run.state in ("queued", "running"):
             self._ended.pop(run.id, None)
             self.open[run.id] = run

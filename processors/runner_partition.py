@@ -107,6 +107,10 @@ class RunnerPartition:
         error = None if task.cancelled() else task.exception()
         if error is not None:
             self._failed(error)
+            return
+        asked = self._log.open.get(identity)
+        if asked is not None and not self._stopped:  # for another try, before this one had quite ended
+            self._begin(asked)
 
     async def _carry_out(self, run: Run) -> None:
         workflow = self._workflow(run.workflow)

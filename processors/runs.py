@@ -11,8 +11,9 @@ from typing import Literal
 
 import msgspec
 
+from processors.origin import Origin
 from processors.position import Position
-from processors.record_batch import field, length
+from processors.record_batch import Record, field, length
 
 RunState = Literal["queued", "running", "succeeded", "failed"]
 
@@ -46,9 +47,12 @@ def run_id(workflow: str, event_id: str) -> str:
     return "run_" + blake2b(f"{workflow}\0{event_id}".encode(), digest_size=16).hexdigest()
 
 
-def headers(src: Position) -> bytes:
-    """Return the headers of a queued run's record, as a record's field."""
-    return length(1) + field(b"src") + field(str(src).encode())
+def queued(workflow: str, origin: Origin, event_id: str, event: bytes, src: Position) -> Record:
+    """Return the record that queues a workflow's run for an event; `event`: as on `fswire.donutwork`."""
+    at, identity = origin.received_at, run_id(workflow, event_id)
+    run = Run(identity, workflow, origin.project, event_id, "queued", at, at, msgspec.Raw(event))
+    headers = length(1) + field(b"src") + field(str(src).encode())
+    return (origin.received_ms, field(identity.encode()), encode(run), headers)
 
 
 encode = msgspec.json.Encoder().encode

@@ -7,9 +7,10 @@ groups read it.
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -32,11 +33,11 @@ from agent import log
 from agent.kafka import KafkaSettings
 from agent.log import Throughput
 from processors import plan as plans
-from processors import tables
-from processors.clickhouse import ClickHouseSettings
+from processors import sink_gaps, tables
+from processors.clickhouse import ClickHouseSettings, ClickHouseUnavailable
 from processors.commits import NONE_COMMITTED_S
 from processors.plan import Mark
-from processors.rows import KafkaRecord, Table
+from processors.rows import KafkaRecord, Table, slim
 from processors.sink_database import Database, Outage
 from processors.sink_parking import Parking
 from processors.sink_partition import Limits, Outlets, PartitionLost, PartitionSink
@@ -46,6 +47,8 @@ _GRACE_S = 3.0
 """For inserts under way when a partition is taken away: well within the rebalance timeout."""
 _RETRY_S = 0.5
 _LONGEST_RETRY_S = 5.0
+_GC_THRESHOLD = 100_000
+"""Many thousands of records are held, none in a cycle: to look every 700 takes time for nothing."""
 
 
 class SinkSettings(BaseSettings):
@@ -58,6 +61,8 @@ class SinkSettings(BaseSettings):
     max_rows: int = Field(default=20_000, ge=1)
     max_bytes: int = Field(default=16 * 1024 * 1024, ge=1)
     """Of one partition's chunk; while it is inserted, as much again is held."""
+    held_bytes: int = Field(default=96 * 1024 * 1024, ge=1)
+    """Of all partitions together, from which on nothing more is read; in memory about twice as much."""
     flush_ms: int = Field(default=200, ge=0)
     """Age of the oldest record of a chunk."""
 
@@ -156,19 +161,19 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]
         for place, sink in list(self._sinks.items()):
             records = batches.get(place, [])
             if records:
-                sink.offer(records, records[-1].offset + 1)
+                sink.offer([slim(record) for record in records], records[-1].offset + 1)
             elif sink.taking_over and place in self._consumer.assignment():
                 sink.offer([], await self._consumer.position(place))
         self._throttle()
         self._look_after_tasks()
 
     def _throttle(self) -> None:
-        """Read no more of a partition while a chunk of it waits: memory stays bounded."""
-        assigned = self._consumer.assignment()
+        """Read no more of a partition while a chunk of it waits, of none while all hold much."""
+        waiting = to_pause(self._sinks, self._settings.held_bytes)
         paused = self._consumer.paused()
-        for place, sink in self._sinks.items():
-            if place in assigned and sink.full != (place in paused):
-                (self._consumer.pause if sink.full else self._consumer.resume)(place)
+        for place in self._consumer.assignment() & self._sinks.keys():
+            if (place in waiting) != (place in paused):
+                (self._consumer.pause if place in waiting else self._consumer.resume)(place)
 
     def _look_after_tasks(self) -> None:
         for place, task in list(self._tasks.items()):
@@ -244,9 +249,22 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]
     async def _skip_expired(self, offsets: dict[TopicPartition, int]) -> None:
         beginnings = await self._consumer.beginning_offsets(list(offsets))
         for place, offset in offsets.items():
-            now_ms = int(time.time() * 1000)
-            await self._parking.expired(place.topic, place.partition, offset, beginnings[place] - 1, now_ms)
+            now_ms, last = int(time.time() * 1000), beginnings[place] - 1
+            await self._parking.expired(place.topic, place.partition, offset, last, now_ms)
+            if self._tables[place.topic] is tables.EVENTS and place in self._sinks:
+                made = sink_gaps.records(
+                    await self._known_projects(place), place.topic, place.partition, offset, last
+                )
+                self._sinks[place].offer(made, beginnings[place])
             self._consumer.seek(place, beginnings[place])
+
+    async def _known_projects(self, place: TopicPartition) -> list[str]:
+        while not self._stopping.is_set():
+            try:
+                return await self._database.projects(place.topic, place.partition)
+            except ClickHouseUnavailable as error:
+                await self._outage.wait(error)
+        return []
 
     async def _persistently(self, what: str, call: Any) -> Any:
         """Call until it succeeds; one line says what is waited for. Errors that do not pass are raised."""
@@ -266,6 +284,12 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]
                 said = True
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, _LONGEST_RETRY_S)
+
+
+def to_pause(sinks: Mapping[TopicPartition, PartitionSink], held_bytes: int) -> set[TopicPartition]:
+    """Return of which partitions nothing is to be read now; one that settles a plan has to read it."""
+    over = sum(sink.held_bytes for sink in sinks.values()) >= held_bytes
+    return {place for place, sink in sinks.items() if sink.full or (over and not sink.taking_over)}
 
 
 async def _run() -> None:
@@ -290,6 +314,7 @@ async def _run() -> None:
 def main() -> int:
     """Run one sink until SIGTERM or SIGINT; return the exit status."""
     log.configure("sink")
+    gc.set_threshold(_GC_THRESHOLD, 20, 20)
     try:
         uvloop.run(_run())
     except KafkaError as error:

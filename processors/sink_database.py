@@ -26,6 +26,10 @@ _OF_A_ROW = frozenset(
     )
 )
 """ClickHouse's codes for text that does not parse or fit, and for the check that the INSERT itself makes."""
+_PROJECTS = (
+    "SELECT DISTINCT project_id FROM events "
+    "WHERE kafka_topic = {topic:String} AND kafka_partition = {partition:UInt32} ORDER BY project_id"
+)
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 5.0
 _TIMEOUT_S = 120
@@ -68,6 +72,15 @@ class Database:
         except (ClickHouseError, aiohttp.ClientError, OSError) as error:
             raise unavailable(self._settings, error) from None
         return {row[0] for row in result.result_rows}
+
+    async def projects(self, topic: str, partition: int) -> list[str]:
+        """Return the projects of which `events` has rows from a partition."""
+        client = await self._connected()
+        try:
+            result = await client.query(_PROJECTS, parameters={"topic": topic, "partition": partition})
+        except (ClickHouseError, aiohttp.ClientError, OSError) as error:
+            raise unavailable(self._settings, error) from None
+        return [row[0] for row in result.result_rows]
 
     async def close(self) -> None:
         """Close the client."""

@@ -79,6 +79,8 @@ class PartitionSink:
         self._log = structlog.get_logger().bind(topic=topic, partition=partition)
         self._held: deque[KafkaRecord] = deque()
         self._held_bytes = 0
+        self._stored_bytes = 0
+        """Of the chunk that is being inserted."""
         self._oldest = 0.0
         self._arrived = asyncio.Event()
         self._stopping = False
@@ -91,6 +93,11 @@ class PartitionSink:
         if self._open_plan is not None:
             return False
         return len(self._held) >= self._limits.max_rows or self._held_bytes >= self._limits.max_bytes
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of what was read and is not stored yet."""
+        return self._held_bytes + self._stored_bytes
 
     @property
     def taking_over(self) -> bool:
@@ -116,7 +123,9 @@ class PartitionSink:
         if self._open_plan is not None:
             await self._take_over(self._open_plan)
         while chunk := await self._chunk():
+            self._stored_bytes = sum(map(rows.size_of, chunk))
             await self._store(chunk)
+            self._stored_bytes = 0
         if self._ahead:
             await self._commit(None)
 

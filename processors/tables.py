@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from processors import topics
+from processors import topics, transfer_records
+from processors.instants import iso_of_ms
 from processors.rows import KafkaRecord, Table
 
 _LOW = "LowCardinality(String)"
@@ -77,6 +78,7 @@ _AGENT: Fields = (
     ("watched", "watched", "UInt64"),
     ("polled", "polled", "UInt64"),
     ("open_gaps", "openGaps", "UInt64"),
+    ("version", "version", _LOW),
     ("retired", "gone", "UInt8"),
     ("kafka_offset", "kafkaOffset", "UInt64"),
 )
@@ -128,6 +130,42 @@ _LETTER: Fields = (
     ("received", "received", _TIME),
     ("kafka_offset", "kafkaOffset", "UInt64"),
 )
+_AUDIT: Fields = (
+    ("id", "id", "String"),
+    ("at", "at", _TIME),
+    ("status", "status", "UInt16"),
+    ("method", "method", _LOW),
+    ("route", "route", _LOW),
+    ("remote", "remote", _LOW),
+    ("key_id", "keyId", _LOW),
+    ("scope", "scope", _LOW),
+    ("project_id", "projectId", _LOW),
+    ("kafka_offset", "kafkaOffset", "UInt64"),
+)
+_TRANSFER: Fields = (
+    ("project_id", "project", _LOW),
+    ("updated", "updated", _TIME),
+    ("created", "created", _TIME),
+    ("deleted", "deleted", "Bool"),
+    ("url", "url", "String"),
+    ("name", "name", "String"),
+    ("status", "status", "String"),
+    ("phase", "phase", _LOW),
+    ("size", "size", "Nullable(Int64)"),
+    ("progress", "progress", "Int64"),
+    ("attempts", "attempts", "UInt32"),
+    ("error", "error", "String"),
+    ("md5sum", "md5sum", "String"),
+    ("md5", "md5", "String"),
+    ("tags", "tags", "String"),
+    ("local_dir", "local_dir", "String"),
+    ("run_id", "celery_task_id", "String"),
+    ("round", "round", "UInt32"),
+    ("host", "host", _LOW),
+    ("worker", "worker", _LOW),
+    ("key_id", "key_id", _LOW),
+    ("kafka_offset", "kafkaOffset", "UInt64"),
+)
 _SESSION_KEY = b"session/"
 
 
@@ -160,6 +198,17 @@ def _deleted(record: KafkaRecord) -> bytes | None:
         return None
     named = {"projectId": project.decode(errors="replace"), "path": path.decode(errors="replace")}
     return msgspec.json.encode(named | {"gone": 1})
+
+
+def _is_transfer(record: KafkaRecord) -> bool:
+    return (record.key or b"").isdigit()
+
+
+def _forgotten(record: KafkaRecord) -> bytes | None:
+    """Return the row of a transfer that was deleted: who did it and when stands in its record's headers."""
+    moment = iso_of_ms(record.timestamp)
+    named = {"id": int(record.key or b"0"), "deleted": True, "updated": moment, "created": moment}
+    return msgspec.json.encode(named | {"key_id": transfer_records.marks_of(record.headers).key_id})
 
 
 def _details() -> str:
@@ -244,6 +293,27 @@ DEAD_LETTERS = Table(
     takes=_is_there,
     ordered_by_src=False,
 )
-GROUPS = {"": (EVENTS, SESSIONS, FILES, RUNS, DEAD_LETTERS), "-agents": (AGENTS,)}
+AUDIT = Table(
+    "audit",
+    topics.AUDIT,
+    _columns(_AUDIT, "filters"),
+    _names(_AUDIT, "JSONExtract(filters, 'Map(String, String)')"),
+    _structure(_AUDIT, ("filters", "String")),
+    needs=("id",),
+    takes=_is_there,
+    ordered_by_src=False,
+)
+TRANSFERS = Table(
+    "transfers",
+    topics.TRANSFERS,
+    _columns(_TRANSFER, "transfer_id", "sha256"),
+    _names(_TRANSFER, "toUInt64(id)", "toFixedString(unhex(sha256), 32)"),
+    _structure(_TRANSFER, ("id", "String"), ("sha256", "String")),
+    needs=("id",),
+    takes=_is_transfer,
+    ordered_by_src=False,
+    tombstone=_forgotten,
+)
+GROUPS = {"": (EVENTS, SESSIONS, FILES, RUNS, DEAD_LETTERS, AUDIT, TRANSFERS), "-agents": (AGENTS,)}
 """Tables by the consumer group that fills them, as a suffix: one table of a topic in each."""
 TABLES = tuple(table for group in GROUPS.values() for table in group)

@@ -7,6 +7,7 @@ address that was judged: a name that resolves elsewhere a moment later leads now
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import socket
 
@@ -39,13 +40,16 @@ async def resolve(host: str, port: int, *, allow_private: bool) -> str:
     """Return an address of a host. Raises TargetRefused, and OSError where there is none."""
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    addresses = [str(entry[4][0]) for entry in found]
+    return _judged(host, [str(entry[4][0]) for entry in found], allow_private)[0]
+
+
+def _judged(host: str, addresses: list[str], allow_private: bool) -> list[str]:
     refused = [address for address in addresses if not is_public(address)]
     if refused and not allow_private:
         raise TargetRefused(
             f"{host} is at {refused[0]}, which is not public; FSWIRE_ALLOW_PRIVATE_TARGETS=true allows it"
         )
-    return addresses[0]
+    return addresses
 
 
 class PublicTransport(httpx2.AsyncHTTPTransport):
@@ -66,3 +70,36 @@ class PublicTransport(httpx2.AsyncHTTPTransport):
         request.url = request.url.copy_with(host=address)
         request.extensions = {**request.extensions, "sni_hostname": host}
         return await super().handle_async_request(request)
+
+
+class PublicThreadTransport(httpx2.HTTPTransport):
+    """The same for a client on a thread; tries every address of a host in turn."""
+
+    def __init__(self, *, allow_private: bool) -> None:
+        super().__init__(retries=0)
+        self._allow_private = allow_private
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Send a request to an address of its host. Raises TargetRefused, and ConnectError without one."""
+        host = request.url.host
+        port = request.url.port or (443 if request.url.scheme == "https" else 80)
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            raise httpx2.ConnectError(f"{host}: {error}", request=request) from error
+        addresses = _judged(host, [str(entry[4][0]) for entry in found], self._allow_private)
+        for address in addresses[:-1]:
+            with contextlib.suppress(httpx2.ConnectError, httpx2.ConnectTimeout):
+                return super().handle_request(_addressed(request, host, address))
+        return super().handle_request(_addressed(request, host, addresses[-1]))
+
+
+def _addressed(request: httpx2.Request, host: str, address: str) -> httpx2.Request:
+    """Return a request to an address; the one given stays, for a redirect is relative to its URL."""
+    return httpx2.Request(
+        request.method,
+        request.url.copy_with(host=address),
+        headers=request.headers,
+        stream=request.stream,
+        extensions={**request.extensions, "sni_hostname": host},
+    )

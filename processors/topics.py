@@ -17,6 +17,7 @@ RUNS = "runs"
 TRANSFER_COMMANDS = "transfer-commands"
 TRANSFERS = "transfers"
 DEAD_LETTERS = "dead-letters"
+AUDIT = "audit"
 
 _HOUR_MS = 3_600_000
 _DAY_MS = 24 * _HOUR_MS
@@ -50,6 +51,13 @@ _RUNS = {
 }
 """A run that is queued again, by a chunk that was made again, must not outlive the states it had reached."""
 
+_TRANSFERS = _READ_WHOLE | {
+    "min.compaction.lag.ms": str(_DAY_MS),
+    "delete.retention.ms": str(TOMBSTONES_KEPT_S * 1000),
+}
+"""Every state is a row of the history, and a deletion is work for the host that holds the file: both must be
+there for a while."""
+
 ALL = (
     Topic(RAW, config=_delete(7 * _DAY_MS) | {"message.timestamp.type": "LogAppendTime"}),
     Topic(DONUTWORK, config=_delete(7 * _DAY_MS)),
@@ -62,6 +70,7 @@ ALL = (
     Topic(OUTCOMES, config=_delete(_HOUR_MS, **{"segment.ms": str(_HOUR_MS)})),
     Topic(RUNS, config=_RUNS),
     Topic(TRANSFER_COMMANDS, partitions=1, config=_delete(7 * _DAY_MS)),
-    Topic(TRANSFERS, partitions=1, config=_COMPACT),
+    Topic(TRANSFERS, partitions=1, config=_TRANSFERS),
     Topic(DEAD_LETTERS, config=_delete(30 * _DAY_MS)),
+    Topic(AUDIT, partitions=1, config=_delete(30 * _DAY_MS)),
 )

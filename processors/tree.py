@@ -7,6 +7,7 @@ that is carried out in steps after the commit, and until then names are translat
 from __future__ import annotations
 
 from collections.abc import Iterable
+from operator import attrgetter
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -79,6 +80,9 @@ class Change(NamedTuple):
     at: At
 
 
+_AT_OF_CHANGE = attrgetter("at")
+
+
 class Tree:
     """The files as one chunk sees them."""
 
@@ -92,27 +96,32 @@ class Tree:
         self._now = At(0, 0)
         self._when: dict[bytes, At] = {}
         self._read: dict[bytes, bytes | None] = {}
+        self._told: list[Change] | None = None
 
     def prefetch(self, keys: Iterable[bytes]) -> None:
         """Read many entries at once, before they are asked for one by one."""
-        wanted = [key for key in set(keys) if key not in self._read]
+        wanted = list({key for key in keys if key not in self._read})
         self._read.update(zip(wanted, self._base.get(wanted), strict=True))
 
-    def is_duplicate(self, origin: Origin, event: Event, *, late: bool) -> bool:
-        """Tell whether an event brings content that its path holds already."""
-        if event.sha256 is None:
-            return False
-        entry = self.get(files.key(origin.project, event.path, event.path_b64))
-        return files.is_duplicate(event, entry) and not (late and _outdated(event, entry))
+    def take(
+        self,
+        origin: Origin,
+        event: Event,
+        key: bytes,
+        before: bytes | None,
+        event_id: str,
+        at: At,
+        *,
+        late: bool,
+    ) -> None:
+        """Note what an event says of its path; of a late one only what is newer than what is known.
 
-    def take(self, origin: Origin, event: Event, event_id: str, at: At, *, late: bool) -> None:
-        """Note what an event says of its path; of a late one only what is newer than what is known."""
-        self._now = at
-        telling, ending = files.tells(event), files.ends(event)
-        if not (telling or ending):
+        `key` stands for the path, `before` is what `get` says of it.
+        """
+        self._now, self._told = at, None
+        ending = files.ends(event)
+        if not ending and not files.tells(event):
             return
-        key = files.key(origin.project, event.path, event.path_b64)
-        before = self.get(key)
         if late and _outdated(event, before):
             return
         if ending:
@@ -131,7 +140,7 @@ class Tree:
         """Return the entry that a key has now."""
         if key in self.changed:
             return self.changed[key]
-        stored = self._stored_under(key)
+        stored = self._stored_under(key) if self.moves else key
         return None if stored is None or stored in self._superseded else self._stored(stored)
 
     def changes(self) -> list[Change]:
@@ -139,6 +148,11 @@ class Tree:
 
         Whoever has read up to some event has then read what all events before it changed.
         """
+        if self._told is None:
+            self._told = self._changes()
+        return self._told
+
+    def _changes(self) -> list[Change]:
         found = [
             Change(key, entry, self._stored(key), self._when[key]) for key, entry in self.changed.items()
         ]
@@ -147,7 +161,7 @@ class Tree:
             for key in self._superseded - self.changed.keys()
         ]
         told = [change for change in found if change.entry is not None or change.before is not None]
-        return sorted(told, key=lambda change: change.at)
+        return sorted(told, key=_AT_OF_CHANGE)
 
     def _follow(self, event: Event, key: bytes, target: bytes | None, at: At) -> None:
         """Take along what is below a path, if it is, or may be, a directory."""
@@ -191,7 +205,10 @@ class Tree:
             self._put(target + key[len(source) :], files.moved(entry, source, target, at))
 
     def _put(self, key: bytes, entry: bytes) -> None:
-        self._make_room(key)
+        if self.moves:
+            self._make_room(key)
+        else:
+            self._superseded.add(key)
         self.changed[key], self._when[key] = entry, self._now
 
     def _drop(self, key: bytes) -> None:
@@ -228,11 +245,9 @@ class Tree:
         return self._read[key]
 
 
-def paths(project: str, events: Iterable[Event]) -> Iterable[bytes]:
-    """Yield the keys that deciding on these events will ask for, as far as that is plain."""
-    for event in events:
-        if event.path_b64 is None and (files.tells(event) or files.ends(event)):
-            yield files.key(project, event.path)
+def is_duplicate(event: Event, entry: bytes | None, *, late: bool) -> bool:
+    """Tell whether an event brings content that its path holds already; `entry` is what is known of it."""
+    return files.is_duplicate(event, entry) and not (late and _outdated(event, entry))
 
 
 def _outdated(event: Event, entry: bytes | None) -> bool:

@@ -11,8 +11,8 @@ from typing import Literal
 import msgspec
 
 from agent.event import Changed, Event
-from processors.donutwork import content_written
 from processors.instants import iso
+from processors.written import content_written
 
 ChangeKind = Literal[
     "access",
@@ -58,10 +58,8 @@ class Error(msgspec.Struct, frozen=True, tag_field="type", tag="error"):
 
 _encode = msgspec.json.Encoder().encode
 _SECOND_NS = 1_000_000_000
-_BARE = b'{"type":"change","timestamp":%d,"kind":"%b","path":%b}'
-_DETAILED = b'{"type":"change","timestamp":%d,"kind":"%b","path":%b,"details":%b}'
-_TIMESTAMPED = b'{"timestamp":%d}'
-"""`Change` and `Details` as they are encoded: an event's path is encoded once for all its changes."""
+Parts = tuple[str, str]
+"""Of a `Change` as it is encoded, what stands before its kind and behind: the same for all of an event's."""
 
 _OWNERSHIP: frozenset[Changed] = frozenset(("uid", "gid"))
 _PERMISSIONS: frozenset[Changed] = frozenset(("mode", "acl"))
@@ -78,17 +76,19 @@ _GROUPS: tuple[tuple[Attribute, frozenset[Changed]], ...] = (
 def records(root: str, event: Event) -> Sequence[bytes]:
     """Return the encoded records of one event, in order; `root` is `/<projectId>`."""
     make = _MAKERS.get(event.kind)
-    return make(root, event, _encode(_absolute(root, event.path))) if make is not None else ()
+    if make is None:
+        return ()
+    path = _encode(_absolute(root, event.path)).decode()
+    moment = event.time_ns // _SECOND_NS
+    return make(root, event, (f'{{"type":"change","timestamp":{moment},"kind":"', f'","path":{path}'))
 
 
 def _absolute(root: str, path: str) -> str:
     return f"{root}/{path}" if path else root
 
 
-def _change(event: Event, kind: bytes, path: bytes, details: bytes = b"") -> bytes:
-    if details:
-        return _DETAILED % (event.time_ns // _SECOND_NS, kind, path, details)
-    return _BARE % (event.time_ns // _SECOND_NS, kind, path)
+def _change(parts: Parts, kind: str, details: str = "") -> bytes:
+    return f"{parts[0]}{kind}{parts[1]}{details}}}".encode()
 
 
 def _details(
@@ -97,59 +97,59 @@ def _details(
     *,
     attribute: Attribute | None = None,
     renamed: str | None = None,
-) -> bytes:
-    """Return the encoded details, empty where nothing is known."""
+) -> str:
+    """Return the encoded details as the last of a change's fields, empty where nothing is known."""
     timestamp = time_ns // _SECOND_NS if time_ns is not None else None
     if attribute or renamed or event.extra:
-        return _encode(Details(attribute, renamed, timestamp, event.extra))
-    return _TIMESTAMPED % timestamp if timestamp is not None else b""
+        return f',"details":{_encode(Details(attribute, renamed, timestamp, event.extra)).decode()}'
+    return f',"details":{{"timestamp":{timestamp}}}' if timestamp is not None else ""
 
 
-def _create(_root: str, event: Event, path: bytes) -> list[bytes]:
-    return [_change(event, b"create", path, _details(event, event.birth_ns))]
+def _create(_root: str, event: Event, parts: Parts) -> list[bytes]:
+    return [_change(parts, "create", _details(event, event.birth_ns))]
 
 
-def _modify(_root: str, event: Event, path: bytes) -> list[bytes]:
-    modified = _change(event, b"modify", path, _details(event, event.mtime_ns))
+def _modify(_root: str, event: Event, parts: Parts) -> list[bytes]:
+    modified = _change(parts, "modify", _details(event, event.mtime_ns))
     changed = event.changed
     if not changed or _CONTENT.issuperset(changed):
         return [modified]
-    return [modified, *_attributes(event, path, [each for each in changed if each not in _TIMESTAMP])]
+    return [modified, *_attributes(event, parts, [each for each in changed if each not in _TIMESTAMP])]
 
 
-def _close_write(root: str, event: Event, path: bytes) -> list[bytes]:
-    closed = _change(event, b"closeWrite", path, _details(event))
-    return [*_modify(root, event, path), closed] if content_written(event) else [closed]
+def _close_write(root: str, event: Event, parts: Parts) -> list[bytes]:
+    closed = _change(parts, "closeWrite", _details(event))
+    return [*_modify(root, event, parts), closed] if content_written(event) else [closed]
 
 
-def _rename(root: str, event: Event, path: bytes) -> list[bytes]:
+def _rename(root: str, event: Event, parts: Parts) -> list[bytes]:
     if event.moved == "in":
-        return [_change(event, b"rename", path, _details(event, event.mtime_ns))]
+        return [_change(parts, "rename", _details(event, event.mtime_ns))]
     renamed = _absolute(root, event.renamed_to) if event.renamed_to else None
-    return [_change(event, b"rename", path, _details(event, renamed=renamed))]
+    return [_change(parts, "rename", _details(event, renamed=renamed))]
 
 
-def _attribute(_root: str, event: Event, path: bytes) -> list[bytes]:
-    told = _attributes(event, path, event.changed or ())
-    return told or [_change(event, b"attribute", path, _details(event, event.mtime_ns))]
+def _attribute(_root: str, event: Event, parts: Parts) -> list[bytes]:
+    told = _attributes(event, parts, event.changed or ())
+    return told or [_change(parts, "attribute", _details(event, event.mtime_ns))]
 
 
-def _attributes(event: Event, path: bytes, changed: Sequence[Changed]) -> list[bytes]:
+def _attributes(event: Event, parts: Parts, changed: Sequence[Changed]) -> list[bytes]:
     """One change for each group that changed, and one without a name for what belongs to none."""
     named: list[Attribute | None] = [name for name, group in _GROUPS if not group.isdisjoint(changed)]
     if not _UNNAMED.isdisjoint(changed):
         named.append(None)
     return [
-        _change(event, b"attribute", path, _details(event, event.mtime_ns, attribute=attribute))
+        _change(parts, "attribute", _details(event, event.mtime_ns, attribute=attribute))
         for attribute in named
     ]
 
 
-def _plain(kind: bytes) -> Callable[[str, Event, bytes], list[bytes]]:
-    return lambda _root, event, path: [_change(event, kind, path, _details(event))]
+def _plain(kind: str) -> Callable[[str, Event, Parts], list[bytes]]:
+    return lambda _root, event, parts: [_change(parts, kind, _details(event))]
 
 
-def _gap(root: str, event: Event, _path: bytes) -> list[bytes]:
+def _gap(root: str, event: Event, _parts: Parts) -> list[bytes]:
     return [_encode(Error("other", gap_description(root, event)))]
 
 
@@ -165,16 +165,16 @@ def gap_description(root: str, event: Event) -> str:
     return f"events of {scope} may be missing{since} until {until}: {gap.reason} ({gap.id})"
 
 
-_MAKERS: dict[str, Callable[[str, Event, bytes], Sequence[bytes]]] = {
+_MAKERS: dict[str, Callable[[str, Event, Parts], Sequence[bytes]]] = {
     "create": _create,
     "modify": _modify,
     "closeWrite": _close_write,
-    "delete": _plain(b"delete"),
+    "delete": _plain("delete"),
     "rename": _rename,
     "attribute": _attribute,
-    "access": _plain(b"access"),
-    "open": _plain(b"open"),
-    "closeNoWrite": _plain(b"closeNoWrite"),
-    "unknown": _plain(b"unknown"),
+    "access": _plain("access"),
+    "open": _plain("open"),
+    "closeNoWrite": _plain("closeNoWrite"),
+    "unknown": _plain("unknown"),
     "gap": _gap,
 }

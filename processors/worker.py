@@ -1,4 +1,4 @@
-"""The Faust worker of `fswire processors`: lifecycle, web port, agents; normalize and runner are services."""
+"""The Faust worker of `fswire processors`: lifecycle, web port, agents; what owns partitions is a service."""
 
 from __future__ import annotations
 
@@ -25,6 +25,8 @@ from processors.fleet import Fleet
 from processors.normalize import TOPICS, Normalize
 from processors.runner import Runner, RunnerSettings
 from processors.settings import ProcessorsSettings
+from processors.transfer_sequencer import TOPICS as TRANSFER_TOPICS
+from processors.transfer_sequencer import Sequencer
 
 APP = "fswire-processors"
 _STOP_TIMEOUT_S = 5.0
@@ -61,18 +63,21 @@ async def _run(kafka: KafkaSettings, settings: ProcessorsSettings) -> int:
     signalled = asyncio.Event()
     for each in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(each, signalled.set)
-    names = [kafka.topic(name) for name in TOPICS]
+    names = [kafka.topic(name) for name in {*TOPICS, *TRANSFER_TOPICS}]
     if not await _before(signalled, broker.await_topics(kafka, names)):
         logger.info("stopped")
         return 0
     gc.freeze()
     normalize = Normalize(kafka, settings)
     runner = Runner(kafka, settings, RunnerSettings())
-    worker = _make_worker(kafka, settings, normalize, runner)
+    sequencer = Sequencer(kafka, settings)
+    worker = _make_worker(kafka, settings, normalize, runner, sequencer)
     if await _before(signalled, worker.start()):
         await _before(signalled, worker.wait_until_stopped())
     crash = worker.crash_reason
-    in_time = await _stopped(normalize) and await _stopped(runner) and await _stopped(worker)
+    in_time = True
+    for service in (normalize, runner, sequencer, worker):
+        in_time = in_time and await _stopped(service)
     if crash is not None:
         logger.error("crashed", exc_info=crash)
     else:

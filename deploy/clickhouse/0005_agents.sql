@@ -16,6 +16,7 @@ CREATE TABLE IF NOT EXISTS agents
     watched UInt64 COMMENT 'Those whose changes the kernel tells',
     polled UInt64 COMMENT 'Those that are listed from time to time',
     open_gaps UInt64 COMMENT 'Gaps that no rescan had closed',
+    version LowCardinality(String) COMMENT 'Of fswire, as it is installed there; empty where not told',
     retired UInt8 COMMENT 'Taken out by fswire agent retire: FINAL leaves the row out',
     kafka_topic LowCardinality(String) COMMENT 'Topic of its record',
     kafka_partition UInt32 COMMENT 'Partition of its record',

@@ -7,7 +7,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-NAMES = ("normalizer", "sink", "put", "latency", "startup", "agent", "agent_scan", "stored_bytes")
+NAMES = (
+    *("stages", "normalizer", "workers", "recovery", "sink", "stored_bytes", "reach"),
+    *("put", "latency", "startup", "agent", "agent_scan", "watch_local", "live", "transfers"),
+)
 
 
 def main() -> None:

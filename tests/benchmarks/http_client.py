@@ -36,4 +36,4 @@ class Connection:
         answer = (await self._reader.readuntil(b"\r\n\r\n")).lower()
         status = int(answer.split(b" ", 2)[1])
         length = int(answer.split(b"content-length:", 1)[1].split(b"\r\n", 1)[0])
-        return status, json.loads(await self._reader.readexactly(length))
+        return status, json.loads(await self._reader.readexactly(length) or b"null")

@@ -6,17 +6,15 @@ import json
 import subprocess
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
+from tests.benchmarks.steady import Seen, await_all, change, warm
 from tests.benchmarks.table import percentile, show
 from tests.integration import running
 
 CHANGES_PER_S = 500
 SECONDS = 20
-FILES = 1_000
 PROJECT = "latency"
-Seen = dict[str, float]
 
 
 def run(directory: Path) -> None:
@@ -48,37 +46,14 @@ def _measure(stack: running.Stack, tree: Path) -> tuple[Seen, Seen, Seen]:
         )
         for reader in readers:
             reader.start()
-        _warm(tree, lambda: "warm" in rows and "warm" in tailed)
-        changed = _change(tree)
-        _await(lambda: changed.keys() <= rows.keys() & tailed.keys())
+        warm(tree, lambda: "warm" in rows and "warm" in tailed)
+        changed = change(tree, CHANGES_PER_S, SECONDS)
+        await_all(lambda: changed.keys() <= rows.keys() & tailed.keys())
         ended.set()
         tail.terminate()
         for reader in readers:
             reader.join()
     return changed, rows, tailed
-
-
-def _warm(tree: Path, seen: Callable[[], bool]) -> None:
-    """Save a file again and again until both ends show it: tail begins at some moment of its own."""
-
-    def shown() -> bool:
-        (tree / "warm").write_text(str(time.time()))
-        time.sleep(0.1)
-        return seen()
-
-    _await(shown)
-
-
-def _change(tree: Path) -> Seen:
-    """Save a file of its own name every 1/CHANGES_PER_S seconds; return when each was closed."""
-    changed: Seen = {}
-    began = time.perf_counter()
-    for number in range(CHANGES_PER_S * SECONDS):
-        time.sleep(max(0.0, began + number / CHANGES_PER_S - time.perf_counter()))
-        name = f"{number % FILES}-{number}"
-        (tree / name).write_bytes(name.encode() * 100)
-        changed[name] = time.perf_counter()
-    return changed
 
 
 def _read_tail(tail: subprocess.Popen[bytes], seen: Seen) -> None:
@@ -102,14 +77,6 @@ def _poll_rows(stack: running.Stack, seen: Seen, ended: threading.Event) -> None
             path, offset = json.loads(line)
             after = int(offset)
             seen.setdefault(path, now)
-
-
-def _await(done: Callable[[], bool], timeout_s: float = 60) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not done():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"not everything arrived within {timeout_s} s")
-        time.sleep(0.02)
 
 
 def _row(end: str, changed: Seen, seen: Seen) -> tuple[object, ...]:

@@ -52,12 +52,35 @@ def kafka(directory: Path) -> Iterator[KafkaSettings]:
 
 @contextmanager
 def fswire(
-    command: str, directory: Path, settings: dict[str, str], *, started: str = "started"
+    command: str,
+    directory: Path,
+    settings: dict[str, str],
+    *,
+    started: str = "started",
+    core: int | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run `fswire COMMAND` with settings given by environment."""
-    script = [str(Path(sys.executable).with_name("fswire")), *command.split()]
+    """Run `fswire COMMAND` with settings given by environment, on one core alone where one is given."""
+    pinned = [] if core is None else ["taskset", "--cpu-list", str(core)]
+    script = [*pinned, str(Path(sys.executable).with_name("fswire")), *command.split()]
     with process(script, directory, {**os.environ, **settings}, started=started, name=command) as child:
         yield child
+
+
+def cpu_s(child: subprocess.Popen[bytes]) -> float:
+    """Return the user and system time that a process and its ended children took, in seconds."""
+    fields = Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+
+
+def peak_mb(child: subprocess.Popen[bytes]) -> float:
+    """Return the most memory that a process ever held, in MB (10⁶ bytes)."""
+    return peak_mb_of(child.pid)
+
+
+def peak_mb_of(process_id: int) -> float:
+    """Return the same of a process that is somebody else's child."""
+    status = Path(f"/proc/{process_id}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024 / 1e6
 
 
 def _wait_for(text: str, log: Path, child: subprocess.Popen[bytes], timeout_s: float = 60) -> None:

@@ -1,4 +1,4 @@
-"""Rows per second through one sink, from records on `fswire.donutwork` to committed rows of `events`."""
+"""Rows per second through one sink, from records on `fswire.donutwork` to rows of `events`; and one alone."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from clickhouse_connect.driver.client import Client
 from pydantic import SecretStr
 
 from agent.event import decode_batch
@@ -20,12 +21,13 @@ from processors.publisher import Publisher
 from processors.state import Draft, State
 from tests.benchmarks.history import batches
 from tests.benchmarks.normalizer import PROJECTS
-from tests.benchmarks.parts import fswire, kafka
-from tests.benchmarks.table import show
+from tests.benchmarks.parts import cpu_s, fswire, kafka, peak_mb
+from tests.benchmarks.table import percentile, show
 from tests.benchmarks.topic_load import PARTITIONS
 from tests.unit.processors.raw import Stored
 
 ROWS = 600_000
+ALONE = 20
 PASSWORD = "benchmark"
 
 
@@ -45,12 +47,21 @@ def run(directory: Path) -> None:
             "FSWIRE_KAFKA_BOOTSTRAP_SERVERS": settings.bootstrap_servers,
             "FSWIRE_CLICKHOUSE_URL": url,
         }
-        with fswire("sink", directory / "parts", env):
-            seconds, rows = _drain(ClickHouseSettings(url=SecretStr(url)))
+        with fswire("sink", directory / "parts", env) as child:
+            database = ClickHouseSettings(url=SecretStr(url))
+            seconds, rows = _drain(database)
+            cpu_us = cpu_s(child) / ROWS * 1e6
+            visible_ms = asyncio.run(_one_by_one(settings, database))
+            memory_mb = peak_mb(child)
     show(
         "sink: from Kafka to committed rows, broker and database on the same cores",
-        ("rows", "seconds", "rows/s"),
-        [(rows, seconds, rows / seconds)],
+        ("rows", "seconds", "rows/s", "CPU µs/row", "memory, MB"),
+        [(rows, seconds, rows / seconds, cpu_us, memory_mb)],
+    )
+    show(
+        f"sink at low load: ms from a record's sending until a query finds its row, {ALONE} of them",
+        ("p50", "p90", "longest"),
+        [(percentile(visible_ms, 0.5), percentile(visible_ms, 0.9), max(visible_ms))],
     )
 
 
@@ -59,21 +70,20 @@ async def _fill(settings: KafkaSettings) -> None:
     await topics_apply.apply(settings, PARTITIONS, 1)
     publisher = Publisher(settings)
     await publisher.start()
-    for project in PROJECTS:
+    for nth, project in enumerate(PROJECTS):
         partition = partition_of(project, PARTITIONS)
-        for outputs in _outputs(project, partition):
+        for outputs in _outputs(project, partition, nth * ROWS, ROWS // len(PROJECTS), 500):
             outputs.watch.clear()
             outputs.notify.clear()
             await publisher.publish(outputs, partition)
     await publisher.stop()
 
 
-def _outputs(project: str, partition: int) -> Iterator[Outputs]:
-    """Yield the outputs of a project's batches; raw offsets rise across projects."""
-    base = PROJECTS.index(project) * ROWS
+def _outputs(project: str, partition: int, base: int, events: int, size: int) -> Iterator[Outputs]:
+    """Yield the outputs of a project's batches; raw offsets, from `base`, rise across projects."""
     now_ms = time.time_ns() // 1_000_000
     draft = Draft(State(1, 1, 1), Stored())
-    for offset, raw in enumerate(batches(project, f"agent-{project}", ROWS // len(PROJECTS), 500)):
+    for offset, raw in enumerate(batches(project, f"agent-{project}", events, size)):
         chunk = Chunk(topics.RAW, partition, draft)
         chunk.take(RawRecord(base + offset, now_ms, project.encode(), raw), decode_batch(raw))
         yield chunk.outputs
@@ -82,16 +92,32 @@ def _outputs(project: str, partition: int) -> Iterator[Outputs]:
 def _drain(settings: ClickHouseSettings) -> tuple[float, int]:
     """Return the seconds from the first row to the last, and how many were stored in between."""
     client = connect(settings)
-
-    def count() -> int:
-        return int(client.query("SELECT count() FROM events").first_row[0])
-
-    while not (first := count()):
-        time.sleep(0.02)
-    began = time.perf_counter()
-    while (rows := count()) < ROWS:
-        time.sleep(0.05)
+    first, began = _await_rows(client, 1, 0.02), time.perf_counter()
+    rows = _await_rows(client, ROWS, 0.05)
     client.close()
     if rows != ROWS:
         raise AssertionError(f"{rows} rows of {ROWS} records")
     return time.perf_counter() - began, rows - first
+
+
+async def _one_by_one(settings: KafkaSettings, database: ClickHouseSettings) -> list[float]:
+    """Send records, each once the one before is a row, and return how long each took to become one."""
+    client, publisher = connect(database), Publisher(settings)
+    await publisher.start()
+    partition, taken_ms = partition_of(PROJECTS[0], PARTITIONS), []
+    for nth, outputs in enumerate(_outputs(PROJECTS[0], partition, len(PROJECTS) * ROWS, ALONE, 1), 1):
+        outputs.watch.clear()
+        outputs.notify.clear()
+        began = time.perf_counter()
+        await publisher.publish(outputs, partition)
+        _await_rows(client, ROWS + nth, 0.005)
+        taken_ms.append((time.perf_counter() - began) * 1000)
+    client.close()
+    await publisher.stop()
+    return taken_ms
+
+
+def _await_rows(client: Client, wanted: int, pause_s: float) -> int:
+    while (found := int(client.query("SELECT count() FROM events").first_row[0])) < wanted:
+        time.sleep(pause_s)
+    return found

@@ -6,7 +6,6 @@ import sysconfig
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
 
 from clickhouse_connect.driver.client import Client
 from pydantic import SecretStr
@@ -43,16 +42,6 @@ WHERE active AND database = currentDatabase() AND table = 'events' GROUP BY name
 """
 
 
-class Consumed(NamedTuple):
-    """A record as the sink reads it."""
-
-    offset: int
-    value: bytes | None
-    headers: tuple[tuple[str, bytes], ...]
-    timestamp: int = 0
-    key: bytes | None = None
-
-
 def run(directory: Path) -> None:
     """Store the histories of all trees, merge them, and print what they take."""
     port = ports.pick(set())
@@ -81,7 +70,7 @@ def fill(client: Client) -> None:
             client.command(statement, data=EVENTS.body(some), settings=rows.SETTINGS)
 
 
-def _records(tree: Path, partition: int) -> Iterator[Consumed]:
+def _records(tree: Path, partition: int) -> Iterator[rows.Row]:
     """Yield what the normalizer makes of a tree's history."""
     draft = Draft(State(1, 1, 1), Stored())
     offset = 0
@@ -89,7 +78,7 @@ def _records(tree: Path, partition: int) -> Iterator[Consumed]:
         chunk = Chunk(topics.RAW, partition, draft)
         chunk.take(RawRecord(raw_offset, taken_ms, tree.name.encode(), raw), decode_batch(raw))
         for nth, (_, _, value, _) in enumerate(chunk.outputs.donutwork):
-            yield Consumed(offset, value, ((SRC_HEADER, b"%d.%d.0" % (raw_offset, nth)),))
+            yield rows.Row(offset, value, None, 0, ((SRC_HEADER, b"%d.%d.0" % (raw_offset, nth)),))
             offset += 1
 
 

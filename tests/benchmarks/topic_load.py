@@ -35,8 +35,13 @@ async def fill(kafka: KafkaSettings, topic: str, records: Iterable[tuple[str, by
         await asyncio.gather(*pending)
 
 
-async def rate(kafka: KafkaSettings, topic: str, expected: int, timeout_s: float) -> float:
-    """Return records per second from the first to the last of `expected`, by the topic's end offsets."""
+async def rate(
+    kafka: KafkaSettings, topic: str, expected: int, timeout_s: float, *, warm_up: float = 0
+) -> float:
+    """Return records per second from the first to the last of `expected`, by the topic's end offsets.
+
+    The first is that behind a share of them, `warm_up`, which is not measured.
+    """
     partitions = [TopicPartition(topic, partition) for partition in range(PARTITIONS)]
     async with asyncio.timeout(timeout_s), AIOKafkaConsumer(**kafka.client()) as consumer:
 
@@ -45,7 +50,7 @@ async def rate(kafka: KafkaSettings, topic: str, expected: int, timeout_s: float
 
         first, began = 0, time.perf_counter()
         while (now := await count()) < expected:
-            if not first:
+            if not first and now > warm_up * expected:
                 first, began = now, time.perf_counter()
             await asyncio.sleep(0.01)
         return (now - first) / (time.perf_counter() - began)

@@ -4,8 +4,11 @@
   `admin_key`, `bootstrap_servers`, `clickhouse`, `data_dir`, `watched`, `project`, `kafka`, `query(sql)`,
   `await_rows`, `command(…)` runs `fswire …` against it, `send(method, path, body)`). Shared: use paths,
   projects and keys of your own.
+- `monitor`: a `tests.integration.monitoring.Monitor`, a client with a project, key and token of its own.
 - `kafka`: `agent.kafka.KafkaSettings` of an empty broker, no topics on it; use random topic names or a random
   `topic_prefix` (`kafka.model_copy(update={"topic_prefix": "t-…."})`). `broker`: its bootstrap servers.
+
+- `site`: a `tests.integration.fetching.Site`, a file monitor whose processes a test may kill and start again.
 
 With `FSWIRE_TEST_SERVERS=docker` Kafka and ClickHouse run in testcontainers. Where the machine lacks what the
 servers need (an extra, the network for the first download, Docker), the tests that ask for them are skipped
@@ -26,7 +29,8 @@ import pytest
 from agent.kafka import KafkaSettings
 from deploy import broker as kafka_broker
 from deploy import kafka_jars, lifeline, ports
-from tests.integration import running
+from tests.integration import fetching, running
+from tests.integration.monitoring import Monitor
 
 DOCKER = os.environ.get("FSWIRE_TEST_SERVERS") == "docker"
 REQUIRED = os.environ.get("FSWIRE_TEST_REQUIRE_STACK") == "1"
@@ -52,7 +56,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[running.Stack]:
     with ExitStack() as servers:
         arguments = _servers_in_docker(servers) if DOCKER else ()
         up = servers.enter_context(
-            running.up(directory / "data", f"watched={watched}", "--port", "0", *arguments)
+            running.up(directory / "data", f"watched={watched}", "--port", "0", "--tls-port", "0", *arguments)
         )
         try:
             up.ready()
@@ -63,6 +67,14 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[running.Stack]:
         yield running.Stack(up, up.endpoint(), watched, "watched")
         status = up.stop()
         assert (status, up.processes()) == (0, {}), up.said()
+
+
+@pytest.fixture
+def monitor(stack: running.Stack) -> Iterator[Monitor]:
+    """A project, a key and a token, written to the registry a moment ago."""
+    monitor = Monitor(stack)
+    with monitor.client:
+        yield monitor
 
 
 @pytest.fixture(scope="session")
@@ -76,6 +88,13 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def kafka(broker: str) -> KafkaSettings:
     """How to reach the empty broker."""
     return KafkaSettings(bootstrap_servers=broker)
+
+
+@pytest.fixture(scope="session")
+def site(kafka: KafkaSettings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[fetching.Site]:
+    """A file monitor on topics of its own: sequencer, two api processes, transfer worker."""
+    with fetching.site(kafka, tmp_path_factory.mktemp("site")) as running_site:
+        yield running_site
 
 
 def _kafka_here(servers: ExitStack, directory: Path) -> str:

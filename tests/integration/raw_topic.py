@@ -1,14 +1,15 @@
-"""What stands on a raw topic, read as processors read it: each number once, no hole, epochs in a chain."""
+"""Batches onto a raw topic, and what stands on it, read as processors do: each number once, no hole."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterable
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from agent.event import Batch, Event, decode_batch
+from agent.event import Batch, Event, decode_batch, encode
 from agent.kafka import KafkaSettings, partition_of
 from processors.watermarks import Marks, Run, admit
 
@@ -28,6 +29,30 @@ def create(kafka: KafkaSettings, **configured: str) -> None:
             await admin.close()
 
     asyncio.run(make())
+
+
+def batch_of(project: str, first_seq: int, *events: Event, agent: str = "agt_1") -> Batch:
+    """Return a batch that was made just now."""
+    return Batch(
+        v=1,
+        project=project,
+        host="host-1",
+        sent_ns=time.time_ns(),
+        agent=agent,
+        epoch="e1",
+        first_seq=first_seq,
+        events=list(events),
+    )
+
+
+async def publish(kafka: KafkaSettings, *batches: Batch) -> None:
+    """Append batches to the raw topic, each where its project belongs."""
+    topic = kafka.topic("raw")
+    async with AIOKafkaProducer(**kafka.producer()) as producer:
+        partitions = len(await producer.partitions_for(topic))
+        for each in batches:
+            partition = partition_of(each.project, partitions)
+            await producer.send_and_wait(topic, encode(each), each.project.encode(), partition)
 
 
 def published(kafka: KafkaSettings) -> list[Batch]:

@@ -12,10 +12,9 @@ import time
 from pathlib import Path
 
 import pytest
-from aiokafka import AIOKafkaProducer
 
-from agent.event import Batch, Event, decode_batch, encode
-from agent.kafka import KafkaSettings, partition_of
+from agent.event import Event, decode_batch
+from tests.integration.raw_topic import batch_of, publish
 from tests.integration.running import FSWIRE, Stack
 
 pytestmark = pytest.mark.stack
@@ -138,17 +137,8 @@ def test_workflow_is_applied_listed_triggered_and_deleted(stack: Stack, tmp_path
 def test_dead_letters_are_listed_shown_and_replayed(stack: Stack) -> None:
     """What an unregistered project sent waits, and is taken once the project is there; nothing is doubled."""
     project = f"late-{secrets.token_hex(4)}"
-    batch = Batch(
-        v=1,
-        project=project,
-        host="h",
-        sent_ns=time.time_ns(),
-        agent="agt_1",
-        epoch="e1",
-        first_seq=1,
-        events=[Event("create", f"f{number}", time.time_ns()) for number in range(3)],
-    )
-    asyncio.run(_publish(stack.kafka, batch))
+    batch = batch_of(project, 1, *(Event("create", f"f{number}", time.time_ns()) for number in range(3)))
+    asyncio.run(publish(stack.kafka, batch))
 
     listed: list[list[str]] = []
     while not listed:
@@ -167,17 +157,6 @@ def test_dead_letters_are_listed_shown_and_replayed(stack: Stack) -> None:
     count = f"SELECT count() FROM events WHERE project_id = '{project}'"
     stack.await_rows(count, 3)
     assert stack.command("dead-letters", "replay", "99:1").returncode == 1
-
-
-async def _publish(kafka: KafkaSettings, batch: Batch) -> None:
-    producer = AIOKafkaProducer(**kafka.producer())
-    await producer.start()
-    try:
-        partitions = len(await producer.partitions_for(kafka.topic("raw")))
-        partition = partition_of(batch.project, partitions)
-        await producer.send_and_wait(kafka.topic("raw"), encode(batch), batch.project.encode(), partition)
-    finally:
-        await producer.stop()
 
 
 def test_topics_and_schema_are_applied_twice_without_a_change(stack: Stack) -> None:

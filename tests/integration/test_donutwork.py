@@ -3,74 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import httpx2
 import pytest
 
-from processors import registry
-from processors.credentials import hash_secret, new_key
-from processors.registry import Project
+from tests.integration.monitoring import Monitor
 
 pytestmark = pytest.mark.stack
-SCOPES = ["directory_monitor:read", "directory_monitor:write", "sql:read"]
-EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-
-
-@dataclass(repr=False)
-class Monitor:
-    """A project of the test's own, with a key that is bound to it and an ingress token."""
-
-    stack: Any
-    project: str = field(default_factory=lambda: f"donut-{secrets.token_hex(6)}")
-    token: str = field(default_factory=lambda: secrets.token_hex(8))
-    key: str = ""
-
-    def __post_init__(self) -> None:
-        key, self.key = new_key(SCOPES, [self.project], None)
-        project = Project(self.project, time.time_ns(), hash_secret(self.token))
-        asyncio.run(registry.write(self.stack.kafka, project, key))
-        self.client = httpx2.Client(
-            base_url=self.stack.api,
-            headers={"Authorization": f"Bearer {self.key}", "X-Directory-Monitor-Token": self.token},
-            timeout=30,
-        )
-
-    @property
-    def path(self) -> str:
-        return f"/2026-02-01/directory-monitor/{self.project}.json"
-
-    def event(self, **fields: Any) -> dict[str, Any]:
-        seed = {"projectId": self.project, "filename": "src/a.py", "event": "modified", "filesize": 4096}
-        return seed | {"sha256": EMPTY, "uid": 1000, "pid": 4512} | fields
-
-    def put(self, **fields: Any) -> Any:
-        response = self.client.put(self.path, json=self.event(**fields))
-        assert response.status_code == 200, response.text
-        return response.json()
-
-    def history(self, **parameters: Any) -> Any:
-        response = self.client.get(
-            f"/2026-02-01/systems/directory-monitor/{self.project}/events.json", params=parameters
-        )
-        assert response.status_code == 200, response.text
-        return response.json()
-
-    def await_count(self, expected: int) -> None:
-        query = f"SELECT count() FROM events WHERE project_id = '{self.project}'"
-        self.stack.await_rows(query, expected)
-
-
-@pytest.fixture
-def monitor(stack: Any) -> Iterator[Monitor]:
-    """A project, a key and a token, written to the registry a moment ago."""
-    monitor = Monitor(stack)
-    with monitor.client:
-        yield monitor
 
 
 @pytest.fixture
@@ -148,7 +89,7 @@ def test_refusals_need_the_whole_stack_as_little_as_the_unit(monitor: Monitor) -
     assert client.put(stranger, json=event).status_code == 403
     assert client.put(unknown, json=event, headers=admin).status_code == 404
     assert client.delete(monitor.path).headers["allow"] == "POST, PUT"
-    assert client.put(monitor.path, content=b"[]").status_code == 400
+    assert client.put(monitor.path, content=b"7").status_code == 400
     assert client.put(monitor.path, content=b"x", headers={"Content-Type": "text/plain"}).status_code == 415
     assert client.put(monitor.path, json=monitor.event(filename="../x", uid=True)).status_code == 422
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from agent.event import Batch, Event, Http, Reply
+from agent.event import Event, Http, Reply
 from agent.kafka import KafkaSettings
 from processors import tree
 from tests.integration.normalizing import (
@@ -25,23 +25,11 @@ from tests.integration.normalizing import (
     worker,
     write,
 )
+from tests.integration.raw_topic import batch_of
 
 pytestmark = pytest.mark.stack
 A, B = "a" * 64, "b" * 64
 PROJECT = "known"
-
-
-def batch(first_seq: int, *events: Event, agent: str = "agt_1") -> Batch:
-    return Batch(
-        v=1,
-        project=PROJECT,
-        host="host-1",
-        sent_ns=time.time_ns(),
-        agent=agent,
-        epoch="e1",
-        first_seq=first_seq,
-        events=list(events),
-    )
 
 
 def written(path: str, sha256: str) -> Event:
@@ -80,9 +68,12 @@ def files(own: KafkaSettings, enough: Callable[[dict[str, Any]], bool]) -> dict[
 def test_content_that_is_there_already_is_a_duplicate(kafka: KafkaSettings, tmp_path: Path) -> None:
     """Whoever reports it, an agent, another agent or a client over HTTP; a change back is none."""
     own = make_topics(kafka, PROJECT)
-    write(own, (PROJECT, batch(1, written("f", A), written("f", A), renamed("f", "g", is_dir=False))))
-    write(own, (PROJECT, batch(1, written("g", A), written("g", B), agent="agt_2")))
-    write(own, (PROJECT, batch(1, put("g", B, "id-1"), put("g", A, "id-2"), agent="api-1")))
+    write(
+        own,
+        (PROJECT, batch_of(PROJECT, 1, written("f", A), written("f", A), renamed("f", "g", is_dir=False))),
+    )
+    write(own, (PROJECT, batch_of(PROJECT, 1, written("g", A), written("g", B), agent="agt_2")))
+    write(own, (PROJECT, batch_of(PROJECT, 1, put("g", B, "id-1"), put("g", A, "id-2"), agent="api-1")))
 
     with worker(own, tmp_path):
         found = history(own, 7)
@@ -97,12 +88,12 @@ def test_known_files_survive_the_death_of_a_worker(kafka: KafkaSettings, tmp_pat
     """Content is remembered by the next worker too, on a disk of its own or not."""
     own = make_topics(kafka, PROJECT)
     paths = [f"d/f{number}" for number in range(300)]
-    write(own, (PROJECT, batch(1, *(written(path, A) for path in paths))))
+    write(own, (PROJECT, batch_of(PROJECT, 1, *(written(path, A) for path in paths))))
     with worker(own, tmp_path) as process:
         history(own, 300)
         process.end(signal.SIGKILL)
 
-    write(own, (PROJECT, batch(301, *(written(path, A) for path in paths), written(paths[0], B))))
+    write(own, (PROJECT, batch_of(PROJECT, 301, *(written(path, A) for path in paths), written(paths[0], B))))
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     with worker(own, tmp_path if kept else elsewhere):
@@ -120,17 +111,21 @@ def test_renamed_directory_takes_its_files_along(kafka: KafkaSettings, tmp_path:
             own,
             (
                 PROJECT,
-                batch(
-                    first + 1, *(written(f"old/f{nth}", A) for nth in range(first, min(first + per, count)))
+                batch_of(
+                    PROJECT,
+                    first + 1,
+                    *(written(f"old/f{nth}", A) for nth in range(first, min(first + per, count))),
                 ),
             ),
         )
-    write(own, (PROJECT, batch(count + 1, renamed("old", "new", is_dir=True), written("new/f7", A))))
+    write(
+        own, (PROJECT, batch_of(PROJECT, count + 1, renamed("old", "new", is_dir=True), written("new/f7", A)))
+    )
     with worker(own, tmp_path) as process:
         history(own, count + 2)
         process.end(signal.SIGKILL)
 
-    write(own, (PROJECT, batch(count + 3, written("new/f9", A), written("old/f9", A))))
+    write(own, (PROJECT, batch_of(PROJECT, count + 3, written("new/f9", A), written("old/f9", A))))
     with worker(own, tmp_path):
         found = history(own, count + 4)
         known = files(own, lambda held: "old/f9" in held and len(held) == count + 2)
@@ -146,13 +141,13 @@ def test_reset_offset_of_the_group_makes_nothing_forget(kafka: KafkaSettings, tm
     own, paths = make_topics(kafka, PROJECT), ("f", "g", "h")
     with worker(own, tmp_path) as process:
         for seq, path in enumerate(paths, 1):
-            write(own, (PROJECT, batch(seq, written(path, A))))
+            write(own, (PROJECT, batch_of(PROJECT, seq, written(path, A))))
             history(own, seq)
         files(own, lambda held: set(held) == set(paths))
         process.end(signal.SIGTERM)
     asyncio.run(reset_offsets(own))
 
-    write(own, (PROJECT, batch(4, *(written(path, A) for path in paths))))
+    write(own, (PROJECT, batch_of(PROJECT, 4, *(written(path, A) for path in paths))))
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     with worker(own, elsewhere):

@@ -17,7 +17,7 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.errors import MessageSizeTooLargeError
 
-from agent.event import Batch, Event, Http, Reply
+from agent.event import Event, Http, Reply
 from agent.kafka import KafkaSettings, partition_of
 from processors import registry, tail, topics_apply
 from tests.integration.normalizing import (
@@ -32,21 +32,9 @@ from tests.integration.normalizing import (
     worker,
     write,
 )
+from tests.integration.raw_topic import batch_of
 
 pytestmark = pytest.mark.stack
-
-
-def batch(project: str, first_seq: int, *events: Event, agent: str = "agt_1") -> Batch:
-    return Batch(
-        v=1,
-        project=project,
-        host="host-1",
-        sent_ns=time.time_ns(),
-        agent=agent,
-        epoch="e1",
-        first_seq=first_seq,
-        events=list(events),
-    )
 
 
 def created(path: str) -> Event:
@@ -76,7 +64,7 @@ def of(project: str, records: list[Any]) -> list[Any]:
 def test_batch_becomes_records_in_every_vocabulary(own: KafkaSettings, running: Worker) -> None:
     """Every topic has the event under one id, in the raw record's partition, with its headers."""
     modified = Event("closeWrite", "b", time.time_ns(), written=True, changed=["data", "size"])
-    write(own, ("tests", batch("tests", 1, created("a"), modified)))
+    write(own, ("tests", batch_of("tests", 1, created("a"), modified)))
 
     found = {
         name: read_until(own, name, lambda records, least=least: len(of("tests", records)) >= least)
@@ -98,7 +86,7 @@ def test_batch_becomes_records_in_every_vocabulary(own: KafkaSettings, running: 
 def test_http_event_is_decided(own: KafkaSettings, running: Worker) -> None:
     """New, repeated, in conflict: each is answered on the partition that was asked for."""
     for seq, (content, reply) in enumerate((("c", "r1"), ("c", "r2"), ("d", "r3")), 1):
-        write(own, ("http", batch("http", seq, put("id-1", content, reply), agent="api-1")))
+        write(own, ("http", batch_of("http", seq, put("id-1", content, reply), agent="api-1")))
 
     outcomes = read_count(own, "outcomes", 3)
 
@@ -114,7 +102,7 @@ def test_http_event_is_decided(own: KafkaSettings, running: Worker) -> None:
 
 def test_bad_records_are_parked_and_stop_nothing(own: KafkaSettings, running: Worker) -> None:
     """No JSON, half a batch, another version or place, 10 MB: parked or refused; the rest goes on."""
-    good = batch("bad", 1, created("a"))
+    good = batch_of("bad", 1, created("a"))
     half = json.dumps({"v": 1, "project": "bad"}).encode()[:-5]
     elsewhere = next(
         f"n{number}" for number in range(99) if partition_of(f"n{number}", 4) != partition_of("bad", 4)
@@ -125,7 +113,7 @@ def test_bad_records_are_parked_and_stop_nothing(own: KafkaSettings, running: Wo
         ("bad", half),
         ("bad", b'{"v":2}'),
         ("bad", b"\xff\xfe"),
-        ("bad", batch(elsewhere, 1, created("a"))),
+        ("bad", batch_of(elsewhere, 1, created("a"))),
         ("bad", good),
     )
     with pytest.raises(MessageSizeTooLargeError):
@@ -148,8 +136,8 @@ def test_projects_register_by_pattern_alone(own: KafkaSettings, running: Worker)
     """A name that a pattern allows is taken and registered; another is parked."""
     write(
         own,
-        ("allowed-1", batch("allowed-1", 1, created("a"))),
-        ("strange", batch("strange", 1, created("a"))),
+        ("allowed-1", batch_of("allowed-1", 1, created("a"))),
+        ("strange", batch_of("strange", 1, created("a"))),
     )
 
     read_until(own, "donutwork", lambda records: bool(of("allowed-1", records)))
@@ -171,7 +159,7 @@ def test_projects_register_by_pattern_alone(own: KafkaSettings, running: Worker)
 
 def test_heartbeat_is_kept_and_shown(own: KafkaSettings, running: Worker) -> None:
     """A batch without events is its agent's last sign of life: a record, and a metric of the worker."""
-    write(own, ("tests", batch("tests", 1, agent="agt_alive")))
+    write(own, ("tests", batch_of("tests", 1, agent="agt_alive")))
 
     records = read_until(
         own, "agents", lambda records: any(each.key == b"agt_alive/tests" for each in records)
@@ -193,7 +181,7 @@ def test_silent_agent_is_shown_by_the_next_worker(kafka: KafkaSettings, tmp_path
             except httpx2.TransportError:  # it is not up yet
                 return ""
 
-        write(own, ("tests", batch("tests", 1, agent="agt_gone")))
+        write(own, ("tests", batch_of("tests", 1, agent="agt_gone")))
         running.await_text(series, page)
         running.end(signal.SIGTERM)
         running.start()
@@ -218,7 +206,7 @@ def test_tail_follows_from_now_on(own: KafkaSettings, running: Worker) -> None:
             seq = 0
             while not arrived.is_set():
                 seq += 1
-                await asyncio.to_thread(write, own, ("watched", batch("watched", seq, created(f"f{seq}"))))
+                await asyncio.to_thread(write, own, ("watched", batch_of("watched", seq, created(f"f{seq}"))))
             while names[-1] != f"f{seq}":
                 arrived.clear()
                 await arrived.wait()
@@ -237,7 +225,7 @@ def test_worker_that_is_killed_loses_and_doubles_nothing(kafka: KafkaSettings, t
     batches = [
         (
             f"p{number % 3}",
-            batch(f"p{number % 3}", 1 + number // 3 * per, *(created(f"f{each}") for each in range(per))),
+            batch_of(f"p{number % 3}", 1 + number // 3 * per, *(created(f"f{each}") for each in range(per))),
         )
         for number in range(total // per)
     ]
@@ -268,14 +256,14 @@ def test_expired_offsets_become_a_gap(kafka: KafkaSettings, tmp_path: Path) -> N
     """What is gone before it was read is announced to every project known there, and reading goes on."""
     own = make_topics(kafka, "p")
     raw = TopicPartition(own.topic("raw"), partition_of("p", PARTITIONS))
-    write(own, ("p", batch("p", 1, created("a"))))
+    write(own, ("p", batch_of("p", 1, created("a"))))
     with worker(own, tmp_path) as process:
         read_count(own, "donutwork", 1)
         assert process.end(signal.SIGTERM) == 0
 
-    write(own, *(("p", batch("p", 2 + number, created("lost"))) for number in range(3)))
+    write(own, *(("p", batch_of("p", 2 + number, created("lost"))) for number in range(3)))
     _delete_before(own, raw, 4)
-    write(own, ("p", batch("p", 5, created("b"))))
+    write(own, ("p", batch_of("p", 5, created("b"))))
     with worker(own, tmp_path) as process:
         history = deduplicated(read_until(own, "donutwork", lambda records: len(records) >= 4))
         said = process.said()

@@ -85,6 +85,7 @@ def test_wheel_holds_the_four_packages_and_their_data(wheel: Path) -> None:
     assert {name for name in top if not name.endswith(".dist-info")} == PACKAGES
     assert "deploy/kafka-4.3.1.lock" in names
     assert "deploy/clickhouse/0001_events.sql" in names
+    assert {"api/pages/templates/base.html", "api/pages/static/style.css"} <= set(names)
 
 
 def test_base_installation_shows_help_from_its_own_files(base: Path) -> None:

@@ -16,7 +16,9 @@ from aiokafka import AIOKafkaProducer
 
 from agent.event import Actor, Batch, Event, Gap, encode
 from agent.kafka import partition_of
-from processors import fleet
+from processors import fleet, transfer_records
+from processors.instants import iso
+from processors.transfer_records import Transfer
 from tests.integration.running import Stack
 
 pytestmark = pytest.mark.stack
@@ -26,6 +28,8 @@ QUERIES = dict(
 )
 A, B = "a" * 64, "b" * 64
 _S = 1_000_000_000
+FETCHED = 1 << 60
+"""Id of a transfer that no other test reaches."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,15 @@ def _events(began_ns: int) -> list[Event]:
     ]  # fmt: skip
 
 
+def _fetched(project: str) -> bytes:
+    """A transfer of the project that is complete."""
+    now = iso(time.time_ns())
+    done = Transfer(
+        id=FETCHED, created=now, updated=now, url="http://h/fetched", status="Complete", project=project
+    )
+    return transfer_records.encode(done)
+
+
 async def _publish(stack: Stack, project: str, began_ns: int) -> None:
     """Publish the history, a heartbeat that is an hour old, and a batch of a project that nobody knows."""
 
@@ -79,6 +92,9 @@ async def _publish(stack: Stack, project: str, began_ns: int) -> None:
             await producer.send_and_wait(kafka.topic("raw"), encode(each), each.project.encode(), place)
         old = fleet.value(batch(project, []), time.time_ns() // 1_000_000 - 3_600_000)
         await producer.send_and_wait(kafka.topic("agents"), old, fleet.key("agt_silent", project))
+        await producer.send_and_wait(
+            kafka.topic("transfers"), _fetched(project), transfer_records.key_of(FETCHED)
+        )
     finally:
         await producer.stop()
 
@@ -102,6 +118,9 @@ def history(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> History:
     stack.await_rows(f"SELECT count() FROM files FINAL {of} AND path = 'src/main.py'", 1)
     stack.await_rows(f"SELECT count() FROM runs FINAL {of} AND state = 'failed'", 1)
     stack.await_rows(f"SELECT count() FROM agents FINAL {of}", 1)
+    stack.send("GET", f"/2026-02-01/systems/directory-monitor/{project}/events.json")
+    stack.await_rows(f"SELECT count() FROM audit {of}", 1)
+    stack.await_rows(f"SELECT count() FROM transfers {of}", 1)
     stack.await_rows("SELECT count() FROM dead_letters WHERE reason = 'unknown_project'", 1)
     stack.command("workflow", "delete", project)
     moment = datetime.fromtimestamp(began_ns / _S + 10, UTC).strftime("%Y-%m-%d %H:%M:%S")
@@ -130,11 +149,19 @@ FOUND: dict[str, tuple[list[str], str]] = {
     "Agents that are silent": (["agent", "project_id", "host", "last_sign", "silent_s"], "PROJECT"),
     "From event to row": (["hour", "events", "p99_s", "longest_s"], ""),
     "Runs that failed": (["updated", "workflow", "path", "attempts", "error"], "src/gone.py"),
+    "Files that were fetched": (
+        ["transfer_id", "begun", "ended", "last_status", "bytes", "last_url", "content"], "http://h/fetched",
+    ),
+    "Who read a project, and who was refused": (
+        ["at", "key_id", "remote", "route", "status", "filters"], "directory-monitor",
+    ),
     "What could not be taken": (["source_topic", "reason", "letters", "last", "example"], "unknown_project"),
 }  # fmt: skip
 """By query: its columns, and a word of what it finds in the history."""
 OF_NO_PROJECT = {"What could not be taken"}
 """Its rows are of projects that nobody registered: only ClickHouse and admins see them."""
+OF_ADMINS = {"Who read a project, and who was refused"}
+"""Over a table that no other key may name."""
 
 
 def _here(query: str, history: History) -> str:
@@ -164,7 +191,8 @@ def test_query_finds_what_it_is_for(stack: Stack, history: History, title: str) 
 def test_query_is_answered_by_the_api(stack: Stack, history: History, title: str) -> None:
     """With a key of the project alone, where the guard must let it pass."""
     columns, _ = FOUND[title]
-    key = stack.command("key", "create", "--project", history.project, "--scope", "sql:read").stdout.strip()
+    scope = "admin" if title in OF_ADMINS else "sql:read"
+    key = stack.command("key", "create", "--project", history.project, "--scope", scope).stdout.strip()
 
     status, answer = stack.send("POST", "/v1/sql", {"query": _here(QUERIES[title], history)}, key)
 

@@ -94,3 +94,25 @@ def test_password_is_never_logged(tmp_path: Path) -> None:
         said = store.log.read_text()
 
     assert all(secret not in said for secret in (PASSWORD, "wrong-one", "wrong-two"))
+
+
+def test_engine_reaches_neither_files_nor_hosts(tmp_path: Path) -> None:
+    """What a server would ask a grant for is refused, however it is written; no file is told."""
+    told = tmp_path / "told.csv"
+    told.write_text("a secret\n")
+    with running_store(tmp_path / "store") as store, store.place.http() as http:
+        queries = [
+            f"SELECT * FROM file('{told}', 'LineAsString')",
+            f"SELECT `file`('{told}')",
+            f"SELECT * FROM '{told}'",
+            f'SELECT * FROM "{told}"',
+            f"SELECT * FROM default.`{told}`",
+            f"DESCRIBE TABLE '{told}'",
+            f"CREATE DATABASE files ENGINE = Filesystem('{tmp_path}')",
+            f"SELECT * FROM url('{store.place.base}/ping', 'LineAsString')",
+            f"SELECT * FROM s3('{store.place.base}/ping', 'LineAsString')",
+        ]
+        answers = [http.post("/", content=query) for query in queries]
+
+    assert {answer.headers.get("X-ClickHouse-Exception-Code") for answer in answers} == {"291"}
+    assert not any("a secret" in answer.text for answer in answers)

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from aiokafka import AIOKafkaProducer
 
-from agent.event import Batch, Event, Gap, encode
-from agent.kafka import KafkaSettings, partition_of
+from agent.event import Event, Gap
+from tests.integration.raw_topic import batch_of, publish
 from tests.integration.running import Stack
 
 pytestmark = pytest.mark.stack
@@ -32,31 +31,6 @@ def put(stack: Stack, project: str, **fields: object) -> object:
     status, answer = stack.send("PUT", path, {"projectId": project, "filesize": 3} | fields, stack.admin_key)
     assert status == 200
     return answer
-
-
-async def publish(kafka: KafkaSettings, *batches: Batch) -> None:
-    producer = AIOKafkaProducer(**kafka.producer())
-    await producer.start()
-    try:
-        partitions = len(await producer.partitions_for(kafka.topic("raw")))
-        for each in batches:
-            partition = partition_of(each.project, partitions)
-            await producer.send_and_wait(kafka.topic("raw"), encode(each), each.project.encode(), partition)
-    finally:
-        await producer.stop()
-
-
-def batch(project: str, *events: Event) -> Batch:
-    return Batch(
-        v=1,
-        project=project,
-        host="h",
-        sent_ns=time.time_ns(),
-        agent="agt_1",
-        epoch="e1",
-        first_seq=1,
-        events=list(events),
-    )
 
 
 def rows(stack: Stack, query: str) -> list[list[str]]:
@@ -112,9 +86,9 @@ def test_agents_show_their_last_sign_of_life(stack: Stack) -> None:
 def test_retired_agent_is_no_row_any_more(stack: Stack, project: str) -> None:
     """It goes from all its projects, others stay; once gone it is unknown, until its next heartbeat."""
     agent = f"agt_{secrets.token_hex(4)}"
-    retiring = msgspec.structs.replace(batch(project), agent=agent)
+    retiring = msgspec.structs.replace(batch_of(project, 1), agent=agent)
     elsewhere = msgspec.structs.replace(retiring, project="watched")
-    asyncio.run(publish(stack.kafka, retiring, elsewhere, batch(project)))
+    asyncio.run(publish(stack.kafka, retiring, elsewhere, batch_of(project, 1)))
     stack.await_rows(f"SELECT count() FROM agents FINAL WHERE agent = '{agent}'", 2)
     stack.await_rows(f"SELECT count() FROM agents FINAL WHERE project_id = '{project}'", 2)
 
@@ -137,7 +111,7 @@ def test_dead_letters_are_rows(stack: Stack) -> None:
     """With the bytes that could not be taken."""
     unknown = f"unknown-{secrets.token_hex(4)}"
 
-    asyncio.run(publish(stack.kafka, batch(unknown, Event("create", "a", time.time_ns()))))
+    asyncio.run(publish(stack.kafka, batch_of(unknown, 1, Event("create", "a", time.time_ns()))))
 
     stack.await_rows(f"SELECT count() FROM dead_letters WHERE project_id = '{unknown}'", 1)
     ((reason, value),) = rows(
@@ -154,7 +128,7 @@ def test_gap_is_one_row_from_its_opening_to_its_end(stack: Stack, project: str) 
     events = [Event("gap", "d", now, gap=one), Event("gap", "", now, gap=other)]
     events.append(Event("gap_closed", "d", now + 1, gap=one))
 
-    asyncio.run(publish(stack.kafka, batch(project, *events)))
+    asyncio.run(publish(stack.kafka, batch_of(project, 1, *events)))
 
     stack.await_rows(f"SELECT count() FROM events WHERE project_id = '{project}'", 3)
     found = rows(

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -22,10 +22,19 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from standardwebhooks import Webhook as Verifier
 
 from agent.event import Batch, Event, Http, Reply
-from agent.kafka import KafkaSettings
+from agent.kafka import KafkaSettings, partition_of
 from processors import registry, workflow
+from processors.retry import RetryRefused, retry
 from processors.workflow import Action, Command, Retry, ToTopic, Webhook, Workflow
-from tests.integration.normalizing import make_topics, read_count, read_until, shown, worker, write
+from tests.integration.normalizing import (
+    PARTITIONS,
+    make_topics,
+    read_count,
+    read_until,
+    shown,
+    worker,
+    write,
+)
 
 pytestmark = pytest.mark.stack
 SECRET = "whsec_" + base64.b64encode(b"a signing secret of 32 bytes....").decode()
@@ -163,6 +172,34 @@ def test_failed_attempt_is_repeated_until_there_are_no_more(
     assert found["error"].startswith("answered 500")
     assert len({headers["webhook-id"] for headers, _ in hook.calls}) == 1
     assert len(hook.calls) == 3
+
+
+def test_failed_run_is_tried_again_once_when_that_is_asked_for(
+    kafka: KafkaSettings, tmp_path: Path, hook: Hook
+) -> None:
+    """By two people at once, too; under the id that the receiver knows. What succeeded is not run again."""
+    own = make_topics(kafka, "p")
+    hook.answers = [500]
+    applied(own, Action(webhook=Webhook(hook.url)), retry=Retry(attempts=1))
+    write(own, ("p", batch(1, created("a"))))
+
+    async def asked(run: str) -> Sequence[object]:
+        place = run, partition_of("p", PARTITIONS), 0
+        return await asyncio.gather(retry(own, *place), retry(own, *place), return_exceptions=True)
+
+    with worker(own, tmp_path):
+        (failed,) = ended(own, 1)
+        asyncio.run(asked(failed["id"]))
+        states = read_until(own, "runs", lambda found: _last_state(found) == "succeeded")
+        refused = asyncio.run(asked(failed["id"]))
+
+    assert shown(states[-1])["again"] == 1
+    assert [headers["webhook-id"] for headers, _ in hook.calls] == [failed["id"]] * 2
+    assert all(isinstance(each, RetryRefused) for each in refused)
+
+
+def _last_state(records: list[Any]) -> str | None:
+    return str(shown(records[-1])["state"]) if records and records[-1].value else None
 
 
 def test_private_address_is_refused_unless_allowed(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -14,11 +15,17 @@ import pytest
 from starlette.types import ASGIApp
 
 from agent.event import Batch, Event, decode_batch
-from api.app import assemble
+from agent.kafka import KafkaSettings
+from api.app import assemble, surround
+from api.audit import Trail
 from api.errors import Unavailable
 from api.lanes import Lanes
+from api.live import Hub
+from api.operations import Operations
 from api.settings import ApiSettings
 from api.waiting import Waiting
+from processors.audit import Audit
+from processors.clickhouse import ClickHouseSettings
 from processors.outcomes import Outcome
 from processors.registry import Key, Project
 
@@ -92,18 +99,18 @@ class ScriptedBroker:
         batch = decode_batch(encoded)
         self.batches.append(batch)
         for event in batch.events:
-            if not self.silent:
-                self.decide(project, event)
+            self.decide(project, event)
 
     def decide(self, project: str, event: Event) -> None:
-        """Publish the outcome of an event."""
+        """Publish the outcome of an event, unless silent."""
         assert event.http is not None
         assert event.http.reply is not None
         assert event.http.reply.partition == self.reply_partition
-        known = self._contents.setdefault((project, event.http.event_id), event.http.content)
-        repeated = (
-            sum(1 for sent in self.events if sent.http and sent.http.event_id == event.http.event_id) > 1
-        )
+        place = project, event.http.event_id
+        repeated = place in self._contents
+        known = self._contents.setdefault(place, event.http.content)
+        if self.silent:
+            return
         decision = "conflict" if known != event.http.content else "repeated" if repeated else "inserted"
         self._resolve(
             Outcome(
@@ -125,8 +132,10 @@ class CannedDatabase:
     """Answers every query by the name of its row's type; an exception is raised."""
 
     def __init__(self) -> None:
-        self.answers: dict[str, Any] = {"_Count": [{"events": 0}], "Row": [], "_One": [{"one": 1}]}
+        self.answers: dict[str, Any] = {"_Count": [{"events": 0}], "Row": [], "Run": [], "_One": [{"one": 1}]}
         self.result: bytes | Exception = b""
+        self.chunk_bytes = 7
+        """Of a stream: so small that lines are cut anywhere."""
         self.asked: list[tuple[str, dict[str, Any] | None, dict[str, Any]]] = []
 
     async def rows(self, sql: str, parameters: dict[str, Any], row: type, settings: dict[str, Any]) -> Any:
@@ -144,6 +153,18 @@ class CannedDatabase:
             raise self.result
         return self.result
 
+    @asynccontextmanager
+    async def stream(
+        self, sql: str, parameters: dict[str, Any] | None, fmt: str, settings: dict[str, Any]
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        answer = await self.raw(sql, parameters, fmt, settings)
+
+        async def chunks() -> AsyncIterator[bytes]:
+            for start in range(0, len(answer), self.chunk_bytes):
+                yield answer[start : start + self.chunk_bytes]
+
+        yield chunks()
+
 
 class Stage:
     """One api and everything that it talks to."""
@@ -154,14 +175,20 @@ class Stage:
         self.broker = ScriptedBroker(self.waiting.resolve)
         self.lanes = Lanes("api-test", self.broker.send)
         self.database = CannedDatabase()
-        self.app: ASGIApp = assemble(
+        app = assemble(
             self.settings,
             self.broker,  # type: ignore[arg-type]
             self.lanes,
             self.waiting,
             self.database,  # type: ignore[arg-type]
             self.database,  # type: ignore[arg-type]
+            Operations(KafkaSettings(), ClickHouseSettings()),
+            Hub(KafkaSettings()),
         )
+        self.audited: list[Audit] = []
+        self.trail = Trail(self._audit)
+        surround(app, self.settings, self.trail)
+        self.app: ASGIApp = app
         self.registry = self.broker.memory
         self.registry.add(Project("proj_123", 0), Project("other", 0))
         self.key("writer", ["directory_monitor:read", "directory_monitor:write"], ["proj_*"])
@@ -186,6 +213,14 @@ class Stage:
                 return await scenario(client)
 
         return asyncio.run(scene())
+
+    async def _audit(self, records: Sequence[bytes]) -> None:
+        self.audited += [msgspec.json.decode(record, type=Audit) for record in records]
+
+    def audit(self) -> list[Audit]:
+        """Return what was audited so far."""
+        asyncio.run(self.trail.close())
+        return self.audited
 
     def request(self, method: str, path: str, **arguments: Any) -> httpx2.Response:
         """Make one request."""

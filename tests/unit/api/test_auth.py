@@ -12,6 +12,7 @@ import pytest
 from api import auth
 from api.access import Access
 from api.errors import Unauthorized, Unavailable
+from api.limits import Limits
 from processors.credentials import hash_secret
 from processors.registry import Key, Project
 
@@ -19,6 +20,11 @@ PATH = "/2026-02-01/directory-monitor/proj_123.json"
 HISTORY = "/2026-02-01/systems/directory-monitor/proj_123/events.json"
 SECRET = "secret-of-writer"
 EVENT = {"projectId": "proj_123", "filename": "a", "event": "created", "filesize": 1}
+
+
+def generous() -> Limits:
+    """Limits that nothing here comes near to."""
+    return Limits(requests_per_s=1e6, requests_burst=10**6, refusals_per_s=1e6, refusals_burst=10**6)
 
 
 def basic(text: str) -> str:
@@ -199,7 +205,7 @@ def test_catching_up_is_shared() -> None:
 
     async def scenario() -> int:
         registry = CountingRegistry()
-        access = Access(lambda: registry)  # type: ignore[arg-type, return-value]
+        access = Access(lambda: registry, generous())  # type: ignore[arg-type, return-value]
         requests = [asyncio.create_task(access.authenticate(b"Bearer a.b")) for _ in range(50)]
         await asyncio.sleep(0)
         registry.let.set()
@@ -215,7 +221,7 @@ def test_catching_up_that_takes_too_long_is_503() -> None:
 
     async def scenario() -> None:
         registry = CountingRegistry()
-        access = Access(lambda: registry, timeout_ms=10)  # type: ignore[arg-type, return-value]
+        access = Access(lambda: registry, generous(), timeout_ms=10)  # type: ignore[arg-type, return-value]
         for _ in range(3):
             with pytest.raises(Unavailable):
                 await access.authenticate(b"Bearer a.b")
@@ -265,6 +271,18 @@ class TestIngressToken:
         assert response.status_code == status
         assert "DM_T" not in response.text
         assert "DM_T" not in repr(guarded.broker.batches)
+
+    def test_former_token_counts_until_its_time(self, stage: Any) -> None:
+        """While clients are given the new one, both open; afterwards the new one alone."""
+        new, former = hash_secret("DM_NEW"), hash_secret("DM_FORMER")
+
+        def statuses(until_ns: int) -> list[int]:
+            stage.registry.add(Project("proj_123", 0, new, former, until_ns))
+            bodies = [EVENT | {"ingressToken": token} for token in ("DM_NEW", "DM_FORMER", "DM_OLDEST")]
+            return [stage.request("PUT", PATH, json=body).status_code for body in bodies]
+
+        assert statuses(time.time_ns() + 10**12) == [200, 200, 401]
+        assert statuses(time.time_ns() - 1) == [200, 401, 401]
 
     def test_right_token_is_known_again(self, guarded: Any) -> None:
         """The second request does not pay for the slow hash, and a wrong one is still wrong."""

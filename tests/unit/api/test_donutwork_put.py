@@ -1,4 +1,4 @@
-"""PUT of the Donutwork contract: what is answered, what is published, what is refused."""
+"""PUT and POST of the Donutwork contract: what is answered and what is published."""
 
 from __future__ import annotations
 
@@ -9,27 +9,7 @@ import httpx2
 import pytest
 
 from processors.registry import Project
-
-PATH = "/2026-02-01/directory-monitor/proj_123.json"
-SEED = {
-    "projectId": "proj_123",
-    "filename": "src/controllers/UserController.php",
-    "event": "modified",
-    "filesize": 4096,
-    "sha256": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
-    "uid": 1000,
-    "pid": 4512,
-}
-
-
-def assert_error(response: httpx2.Response, status: int, code: str | None = None) -> dict[str, Any]:
-    """Every refusal has the one shape."""
-    body: dict[str, Any] = response.json()
-    assert response.status_code == status, body
-    assert list(body)[:4] == ["status", "error", "code", "details"]
-    assert body["status"] == "error"
-    assert code is None or body["code"] == code
-    return body
+from tests.unit.api.put import PATH, SEED, assert_error
 
 
 def test_seed_example_is_ingested(stage: Any) -> None:
@@ -156,76 +136,6 @@ def test_timestamp_becomes_the_time_of_the_event(stage: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        ("filename", ""),
-        ("filename", "/etc/passwd"),
-        ("filename", "C:\\x"),
-        ("filename", "\\\\server\\share"),
-        ("filename", "a/../b"),
-        ("filename", ".."),
-        ("filename", "a\0b"),
-        ("filename", "a\nb"),
-        ("filename", "ä" * 2049),
-        ("filename", 7),
-        ("filename", "./"),
-        ("event", ""),
-        ("event", "x" * 65),
-        ("event", None),
-        ("filesize", -1),
-        ("filesize", 2**63),
-        ("filesize", 10**400),
-        ("filesize", "4096"),
-        ("filesize", 4096.0),
-        ("filesize", True),
-        ("filesize", None),
-        ("uid", True),
-        ("uid", "0"),
-        ("pid", 1.5),
-        ("pid", -1),
-        ("sha256", "abc"),
-        ("sha256", "g" * 64),
-        ("sha256", 5),
-        ("timestampUtc", "yesterday"),
-        ("timestampUtc", 1700000000),
-        ("timestampUtc", "1899-12-31T23:59:59Z"),
-        ("timestampUtc", "2300-01-01T00:00:00Z"),
-        ("timestampUtc", "0001-01-01T00:00:00+23:59"),
-        ("eventId", ""),
-        ("eventId", "a b"),
-        ("eventId", "x" * 129),
-        ("eventId", "evt_\n"),
-        ("eventId", 5),
-        ("projectId", "other"),
-        ("projectId", None),
-        ("projectId", 7),
-        ("filetype", 7),
-        ("host", "h" * 256),
-        ("ingressToken", 7),
-    ],
-)
-def test_bad_field_is_named(stage: Any, field: str, value: Any) -> None:
-    """A field that breaks its rule is 422 and named, and nothing is published."""
-    body = assert_error(stage.request("PUT", PATH, json=SEED | {field: value}), 422, "validation_failed")
-
-    assert [detail["field"] for detail in body["details"]] == [field]
-    assert not stage.broker.batches
-
-
-def test_every_bad_field_is_named_at_once(stage: Any) -> None:
-    """One answer tells all that is wrong."""
-    body = assert_error(stage.request("PUT", PATH, json={"filesize": "1", "pid": False}), 422)
-
-    assert {detail["field"] for detail in body["details"]} == {
-        "projectId",
-        "filename",
-        "event",
-        "filesize",
-        "pid",
-    }
-
-
-@pytest.mark.parametrize(
     ("given", "kept"),
     [
         ("./a//b/", "a/b"),
@@ -250,160 +160,9 @@ def test_sha256_is_stored_in_lower_case(stage: Any) -> None:
     assert stage.broker.events[0].sha256 == "ab" * 32
 
 
-@pytest.mark.parametrize(
-    ("body", "code"),
-    [
-        (b"", "not_json"),
-        (b"{", "not_json"),
-        (b'{"a":NaN}', "not_json"),
-        (b'{"a":1e999}', "not_json"),
-        (b'{"a":"\\ud800"}', "not_json"),
-        (b'{"a":"\xff"}', "not_json"),
-        (b"\xef\xbb\xbf{}", "not_json"),
-        (b"[" * 100_000, "not_json"),
-        (b'{"filesize":' + b"9" * 5000 + b"}", "not_json"),
-        (b"[]", "not_an_object"),
-        (b"null", "not_an_object"),
-        (b'"x"', "not_an_object"),
-        (b"7", "not_an_object"),
-    ],
-)
-def test_body_that_is_no_object_is_400(stage: Any, body: bytes, code: str) -> None:
-    """Whatever the body is, it is answered and never a 500."""
-    response = stage.request("PUT", PATH, content=body, headers={"Content-Type": "application/json"})
-
-    assert_error(response, 400, code)
-
-
-def test_deeply_nested_unknown_field_is_refused(stage: Any) -> None:
-    """What later readers could not decode is not let in."""
-    nested: Any = 1
-    for _ in range(200):
-        nested = [nested]
-
-    body = assert_error(stage.request("PUT", PATH, json=SEED | {"x": nested}), 422)
-    assert body["details"][0]["field"] == "x"
-
-
-def test_repeated_json_key_is_read_once(stage: Any) -> None:
-    """JSON leaves it open; the last one counts, as in most readers."""
-    content = b'{"projectId":"proj_123","filename":"a","event":"created","filesize":1,"filesize":2}'
-    response = stage.request("PUT", PATH, content=content, headers={"Content-Type": "application/json"})
-
-    assert response.status_code == 200
-    assert stage.broker.events[0].size == 2
-
-
-@pytest.mark.parametrize(
-    ("content_type", "status"),
-    [
-        ("application/json", 200),
-        ("application/json; charset=utf-8", 200),
-        ("Application/JSON", 200),
-        ("application/vnd.api+json", 200),
-        ("text/plain", 415),
-        ("application/x-www-form-urlencoded", 415),
-        ("", 415),
-    ],
-)
-def test_content_type_must_be_json(stage: Any, content_type: str, status: int) -> None:
-    """Another media type is 415."""
-    import json
-
-    response = stage.request(
-        "PUT", PATH, content=json.dumps(SEED).encode(), headers={"Content-Type": content_type}
-    )
-
-    assert response.status_code == status
-
-
-def test_content_type_may_be_absent(stage: Any) -> None:
-    """A JSON body without a Content-Type is taken for what it is."""
-    import json
-
-    assert stage.request("PUT", PATH, content=json.dumps(SEED).encode()).status_code == 200
-
-
-def test_announced_body_over_the_limit_is_not_read(make_stage: Any) -> None:
-    """413 comes from Content-Length alone, before a byte is asked for."""
-    stage = make_stage(max_body_bytes=1024)
-    read: list[int] = []
-
-    async def body() -> Any:
-        for _ in range(2):
-            read.append(len(read))
-            yield b"x" * 1024
-
-    async def scenario(client: httpx2.AsyncClient) -> Any:
-        return await client.put(PATH, content=body(), headers={"Content-Length": "2048"})
-
-    response = stage.run(scenario)
-    assert_error(response, 413, "body_too_large")
-    assert response.headers["connection"] == "close"
-
-
-def test_streamed_body_over_the_limit_is_413(make_stage: Any) -> None:
-    """A body of unknown length is refused as soon as it is over the limit."""
-    stage = make_stage(max_body_bytes=1024)
-
-    async def body() -> Any:
-        for _ in range(3):
-            yield b"x" * 1000
-
-    async def scenario(client: httpx2.AsyncClient) -> Any:
-        return await client.put(PATH, content=body())
-
-    assert_error(stage.run(scenario), 413, "body_too_large")
-
-
-@pytest.mark.parametrize(
-    "query", ["?projectId=other", "?projectId=proj_123&projectId=proj_123", "?a=%FF", "?a=%00&projectId="]
-)
-def test_query_must_agree_with_the_path(stage: Any, query: str) -> None:
-    """An id in the query that differs, parameters given twice or not in UTF-8 are 422."""
-    assert_error(stage.request("PUT", PATH + query, json=SEED), 422)
-
-
 def test_query_may_name_the_project(stage: Any) -> None:
     """The seed lists projectId as a query parameter."""
     assert stage.request("PUT", PATH + "?projectId=proj_123", json=SEED).status_code == 200
-
-
-def test_undecided_event_is_503_with_its_id(make_stage: Any) -> None:
-    """Without a decision in time the client learns when to retry, and with which id; then it is a repeat."""
-    stage = make_stage(decision_timeout_ms=100)
-    stage.broker.silent = True
-
-    response = stage.request("PUT", PATH, json=SEED)
-
-    body = assert_error(response, 503, "undecided")
-    assert response.headers["retry-after"] == "1"
-    assert body["eventId"] == stage.broker.events[0].http.event_id
-    assert body["projectId"] == "proj_123"
-    stage.broker.silent = False
-    retried = stage.request("PUT", PATH, json=SEED | {"eventId": body["eventId"]}).json()
-    assert (retried["eventId"], retried["inserted"]) == (body["eventId"], False)
-
-
-def test_retry_with_a_minted_id_is_no_conflict(make_stage: Any) -> None:
-    """The id of a 503 may be sent along with the timestamp from which it was minted."""
-    stage = make_stage(decision_timeout_ms=100)
-    stage.broker.silent = True
-    timed = SEED | {"timestampUtc": "2026-11-21T01:20:00Z"}
-    event_id = stage.request("PUT", PATH, json=timed).json()["eventId"]
-    stage.broker.silent = False
-
-    assert stage.request("PUT", PATH, json=timed | {"eventId": event_id, "uid": 5}).status_code == 200
-
-
-def test_event_that_the_broker_did_not_take_is_503(stage: Any) -> None:
-    """Never a 200 for an event that could be lost."""
-    stage.broker.failing = True
-
-    response = stage.request("PUT", PATH, json=SEED)
-
-    assert_error(response, 503, "not_stored")
-    assert "retry-after" in response.headers
 
 
 def test_retries_of_a_pending_event_are_joined(stage: Any) -> None:
@@ -416,40 +175,6 @@ def test_retries_of_a_pending_event_are_joined(stage: Any) -> None:
     answers = stage.run(scenario)
     assert [answer["inserted"] for answer in answers].count(True) == 1
     assert len(stage.broker.events) == 1
-
-
-def test_too_many_pending_events_are_503(make_stage: Any) -> None:
-    """Memory is bounded: what cannot be awaited is not taken."""
-    stage = make_stage(max_pending=1, decision_timeout_ms=200)
-    stage.broker.silent = True
-
-    async def scenario(client: httpx2.AsyncClient) -> list[Any]:
-        return await asyncio.gather(*(client.put(PATH, json=SEED | {"eventId": f"e{n}"}) for n in range(3)))
-
-    codes = sorted(response.json()["code"] for response in stage.run(scenario))
-    assert codes == ["overloaded", "overloaded", "undecided"]
-
-
-def test_processor_that_does_not_know_the_project_is_404(stage: Any) -> None:
-    """The project may have been deleted meanwhile."""
-    stage.broker.decision, stage.broker.reason = "refused", "unknown_project"
-
-    assert_error(stage.request("PUT", PATH, json=SEED), 404, "unknown_project")
-
-
-def test_processor_that_cannot_use_the_event_is_422(stage: Any) -> None:
-    """A rule that only the processor knows is a rule all the same; trying again would not help."""
-    stage.broker.decision, stage.broker.reason = "refused", "bad_event"
-
-    assert_error(stage.request("PUT", PATH, json=SEED), 422, "validation_failed")
-
-
-def test_unforeseen_failure_has_the_one_shape(stage: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Even a defect is answered as JSON, and tells nothing of the inside."""
-    monkeypatch.setattr(stage.registry, "key", None)
-
-    body = assert_error(stage.request("PUT", PATH, json=SEED), 500, "internal")
-    assert "NoneType" not in body["error"]
 
 
 class TestStart:

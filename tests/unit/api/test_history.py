@@ -73,6 +73,25 @@ def test_item_leaves_out_what_is_unknown(stage: Any) -> None:
     ]
 
 
+def test_item_names_the_runs_that_it_triggered(stage: Any) -> None:
+    """Each by its workflow's name and newest state; a duplicate triggers none, so none is looked for."""
+    runs = [
+        {"event_id": "e1", "workflow": "build", "state": "running"},
+        {"event_id": "e1", "workflow": "mail", "state": "failed"},
+    ]
+    rows = [row(3, duplicate=True), row(2), row(1)]
+    stage.database.answers |= {"Row": rows, "_Count": [{"events": 3}], "Run": runs}
+
+    items = fetch(stage).json()["items"]
+    assert [item["workflows"] for item in items] == [
+        [],
+        [],
+        [{"name": "build", "state": "running"}, {"name": "mail", "state": "failed"}],
+    ]
+    (asked,) = (bound for sql, bound, _ in stage.database.asked if "runs" in sql)
+    assert asked == {"project": "proj_123", "events": ["e2", "e1"]}
+
+
 def test_item_shows_what_is_known(stage: Any) -> None:
     """Everything that was told, zero ids among it, and what has no column of its own."""
     details = json.dumps({"fields": {"x": 1}, "eventId": "not this one"})
@@ -100,7 +119,7 @@ def test_next_is_there_while_there_is_more(stage: Any) -> None:
     assert [item["eventId"] for item in page["items"]] == ["e3", "e2"]
     assert (page["count"], page["size"]) == (9, 2)
     assert "next" not in last
-    sql, bound, _ = stage.database.asked[-2]
+    sql, bound, _ = next(asked for asked in reversed(stage.database.asked) if "after_us" in asked[1])
     assert "occurred <=" in sql
     assert (bound["after_us"], bound["after_id"], bound["rows"]) == (row(2)["occurred_us"], "e2", 3)
 

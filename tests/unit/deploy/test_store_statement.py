@@ -107,6 +107,19 @@ def test_with_outfile_keeps_the_format_that_was_asked_for(query: bytes, rewritte
         (b"SELECT * FROM file('/etc/passwd')", 291),
         (b"SELECT FILE ('/etc/passwd')", 291),
         (b"INSERT INTO t SELECT * FROM executable('x', TSV, 'a Int8')", 291),
+        (b"SELECT `file`('/etc/passwd')", 291),
+        (b"SELECT * FROM \"URL\" /* */ ('http://127.0.0.1/')", 291),
+        (b"SELECT * FROM s3Cluster('c', 'http://127.0.0.1/')", 291),
+        (b"SELECT * FROM remote('127.0.0.1', system.one)", 291),
+        (b"CREATE DATABASE d ENGINE = Filesystem('/')", 291),
+        (b"CREATE TABLE t (a Int8) ENGINE = URL('http://127.0.0.1/', TSV)", 291),
+        (b"CREATE DICTIONARY d (a Int8) PRIMARY KEY a SOURCE(HTTP(url 'http://127.0.0.1/' format TSV))", 291),
+        (b"SELECT * FROM '/etc/passwd'", 291),
+        (b"SELECT * FROM t, `/etc/passwd`", 291),
+        (b'SELECT * FROM t JOIN "\\x2fetc\\x2fpasswd" ON 1', 291),
+        (b"SELECT * FROM default.`/etc/passwd`", 291),
+        (b"DESCRIBE TABLE '/etc/passwd'", 291),
+        (b"INSERT INTO `/tmp/x` SELECT 1", 291),
     ],
 )
 def test_read_refuses_what_a_server_refuses(query: bytes, code: int) -> None:
@@ -115,3 +128,22 @@ def test_read_refuses_what_a_server_refuses(query: bytes, code: int) -> None:
         statements.read(query)
 
     assert refused.value.code == code
+
+
+@pytest.mark.parametrize(
+    "query",
+    [b"SELECT URLHierarchy(a) FROM t", b"SELECT 1 AS `a/b`, 'c/d'", b"SELECT a FROM t WHERE b IN ('/x')"],
+)
+def test_read_takes_what_only_looks_like_a_file(query: bytes) -> None:
+    """Other functions, aliases and strings may be called as they like."""
+    assert statements.read(query).text == query
+
+
+def test_kill_finds_a_query_by_the_id_of_its_client() -> None:
+    """The engine knows the client's id by the end of the mark that each query runs under."""
+    statement = statements.read(b"KILL QUERY WHERE query_id = 'an-id' AND user = 'query_id' SYNC")
+
+    assert statement.text == (
+        b"KILL QUERY WHERE substring(Settings['log_comment'], 33) = 'an-id' AND user = 'query_id' SYNC"
+    )
+    assert statement.kind == "other"

@@ -5,7 +5,7 @@ import pytest
 
 from agent.event import Batch, Http, Reply, decode_batch, encode
 from agent.kafka import partition_of
-from processors.decode import Refusal, decode, event_fault
+from processors.decode import Refusal, all_plain, decode, event_fault
 from processors.instants import EARLIEST_NS, LATEST_NS
 from tests.unit.processors.raw import batch, event
 
@@ -97,10 +97,35 @@ def test_record_in_the_wrong_partition_is_refused() -> None:
     assert refused.reason == "wrong_partition"
 
 
-@pytest.mark.parametrize(
-    "path",
-    ["/etc/passwd", "../a", "a/../b", "a/..", "./a", "a/./b", "a/.", ".", "..", "a//b", "a/", "a\0b"],
+OUTSIDE = ("/etc/passwd", "../a", "a/../b", "a/..", "./a", "a/./b", "a/.", ".", "..", "a//b", "a/", "a\0b")
+FAULTY: tuple[dict[str, Any], ...] = (
+    {"time_ns": EARLIEST_NS - 1},
+    {"time_ns": LATEST_NS + 1},
+    {"sha256": "ab"},
+    {"sha256": "AB" * 32},
+    {"sha256": "xy" * 32},
+    {"sha256": "a " * 32},
+    {"previous_sha256": "0" * 63},
+    {"file_id": ""},
+    {"file_id": "-1"},
+    {"file_id": str(2**64)},
+    {"file_id": "\u0661"},
+    {"spine": ["2", "x"]},
+    {"spine": []},
+    {"kind": "gap"},
+    {"kind": "gap_closed"},
+    {"renamed_to": ""},
+    {"path_b64": "a"},
+    {"renamed_to": "b", "renamed_to_b64": ""},
+    {"http": Http("", "c", "created")},
+    {"http": Http("a b", "c", "created")},
+    {"http": Http("a" * 129, "c", "created")},
+    {"http": Http("a", "c", "")},
+    {"http": Http("a", "c", "e" * 65)},
 )
+
+
+@pytest.mark.parametrize("path", OUTSIDE)
 def test_event_with_a_path_outside_its_project_is_refused(path: str) -> None:
     """No path leaves its project, and none has two spellings."""
     assert event_fault(event("rename", renamed_to=path)) is not None
@@ -115,31 +140,7 @@ def test_event_with_any_name_a_file_may_have_is_taken(path: str) -> None:
     assert event_fault(event(path=path)) is None
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"time_ns": EARLIEST_NS - 1},
-        {"time_ns": LATEST_NS + 1},
-        {"sha256": "ab"},
-        {"sha256": "AB" * 32},
-        {"sha256": "xy" * 32},
-        {"previous_sha256": "0" * 63},
-        {"file_id": ""},
-        {"file_id": "-1"},
-        {"file_id": str(2**64)},
-        {"file_id": "\u0661"},
-        {"spine": ["2", "x"]},
-        {"spine": []},
-        {"kind": "gap"},
-        {"kind": "gap_closed"},
-        {"renamed_to": ""},
-        {"http": Http("", "c", "created")},
-        {"http": Http("a b", "c", "created")},
-        {"http": Http("a" * 129, "c", "created")},
-        {"http": Http("a", "c", "")},
-        {"http": Http("a", "c", "e" * 65)},
-    ],
-)
+@pytest.mark.parametrize("fields", FAULTY)
 def test_event_that_nothing_downstream_could_take_is_refused(fields: dict[str, Any]) -> None:
     """Times, hashes and ids that no column or header holds are refused before they reach one."""
     assert event_fault(event(**fields)) is not None
@@ -159,3 +160,13 @@ def test_event_that_nothing_downstream_could_take_is_refused(fields: dict[str, A
 def test_event_at_the_limits_is_taken(fields: dict[str, Any]) -> None:
     """The limits themselves are allowed."""
     assert event_fault(event(**fields)) is None
+
+
+@pytest.mark.parametrize("fields", [*FAULTY, *({"path": path} for path in OUTSIDE)])
+def test_look_over_all_events_misses_no_fault(fields: dict[str, Any]) -> None:
+    """One faulty event among good ones, wherever it stands, is seen."""
+    good = [event(path=f"d/.{nth}", sha256="0f" * 32, file_id="7", spine=["2", "7"]) for nth in range(3)]
+
+    assert all_plain(good)
+    for at in range(4):
+        assert not all_plain([*good[:at], event(**fields), *good[at:]])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,6 +13,18 @@ import pytest
 from processors.file_store import FileStore, StoreBusy
 
 DAY_S = 86_400.0
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from processors.file_store import FileStore
+
+store = FileStore(Path(sys.argv[1]), 86_400.0)
+store.open()
+for offset in range(int(sys.argv[2])):
+    store.write([(b"p\\0%d" % offset, os.urandom(100_000))], offset + 1)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+"""Writes more than a buffer holds, and is killed."""
 
 
 @pytest.fixture
@@ -81,3 +96,19 @@ def test_store_is_one_process_at_a_time(opened: Callable[..., FileStore]) -> Non
 
     with pytest.raises(StoreBusy, match="raw-0"):
         opened()
+
+
+def test_killed_store_has_what_its_checkpoint_says(opened: Callable[..., FileStore], tmp_path: Path) -> None:
+    """Writes that were lost take their checkpoint with them: they are read again from the topic."""
+    writes = 300
+    arguments = [str(tmp_path / "files" / "raw-0"), str(writes)]
+    killed = subprocess.run([sys.executable, "-c", KILLED, *arguments], check=False)
+
+    store = opened()
+
+    assert killed.returncode == -signal.SIGKILL
+    assert store.checkpoint is not None
+    found = store.get([b"p\0%d" % offset for offset in range(writes)])
+    assert [entry is not None for entry in found] == [
+        offset < store.checkpoint.offset for offset in range(writes)
+    ]

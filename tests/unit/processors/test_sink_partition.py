@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 import pytest
+from aiokafka import TopicPartition
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +18,7 @@ from processors import tables
 from processors.clickhouse import ClickHouseUnavailable
 from processors.plan import Mark, Plan
 from processors.rows import KafkaRecord, Table
+from processors.sink import to_pause
 from processors.sink_database import Database, Outage, RowsRefused
 from processors.sink_partition import Limits, Outlets, PartitionLost, PartitionSink
 
@@ -192,3 +194,49 @@ def test_open_plan_inserts_only_what_is_missing() -> None:
     _run(world)
 
     assert sorted(world.table) == [0, 1, 2, 3, 4, 5]
+
+
+def _idle(world: _World, mark: Mark, max_bytes: int) -> PartitionSink:
+    outlets = Outlets(cast(Database, world), _Impatient(), Throughput("test"), world.park)
+    return PartitionSink("t", 0, tables.EVENTS, 0, mark, world.commit, outlets, Limits(100, max_bytes, 0))
+
+
+def test_partitions_that_hold_much_together_are_all_paused() -> None:
+    """One that settles a plan has to be read; a chunk that waits pauses its own partition in any case."""
+    world = _World([_Record(0, b"x" * 1000)])
+    places = [TopicPartition("t", number) for number in range(3)]
+    sinks = {
+        places[0]: _idle(world, Mark(), 500),
+        places[1]: _idle(world, Mark(), 10_000),
+        places[2]: _idle(world, Mark(plan=Plan(0, 9)), 500),
+    }
+    for sink in sinks.values():
+        sink.offer(world.log, 1)
+
+    assert sinks[places[1]].held_bytes > 1000
+    assert to_pause(sinks, held_bytes=10_000) == {places[0]}
+    assert to_pause(sinks, held_bytes=3000) == {places[0], places[1]}
+
+
+def test_chunk_that_is_being_inserted_is_held() -> None:
+    """What a database that is away keeps waiting counts until it is a row."""
+    world = _World([_Record(0)])
+    sink = _idle(world, Mark(), 10)
+    seen: list[int] = []
+
+    async def insert(*_: object) -> None:
+        seen.append(sink.held_bytes)
+        world.finished.set()
+
+    world.insert = insert  # type: ignore[method-assign]
+    sink.offer(world.log, 1)
+
+    async def act() -> None:
+        running = asyncio.create_task(sink.run())
+        await world.finished.wait()
+        sink.stop()
+        await running
+
+    asyncio.run(act())
+    assert seen[0] > 0
+    assert sink.held_bytes == 0

@@ -10,12 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.event import decode_batch
-from processors import dead_letters, gaps, tail
+from processors import dead_letters, gaps, runs, tail
 from processors.event_ids import Known, Verdict, decide, digest
 from processors.instants import EARLIEST_NS, LATEST_NS, clamp, iso, iso_of_ms
-from processors.normalize_partition import loss
+from processors.loss import loss
 from processors.position import BEFORE_ALL, Position
 from processors.recovery import Start
+from processors.triggers import Triggers
+from processors.workflow import Action, ToTopic, Workflow
 from tests.unit.processors.raw import batch, event, headers_of, key_of
 
 
@@ -57,7 +59,7 @@ def test_start_of_a_partition(committed: int | None, offset: int, lost: bool) ->
 
 def test_loss_is_a_gap_of_every_known_project() -> None:
     """Each project gets its gap in every topic, in the place of the last record that is gone."""
-    outputs = loss(["p", "q"], 3, Start(10, oldest=100, end=200))
+    outputs = loss(["p", "q"], 3, Start(10, oldest=100, end=200), Triggers({}))
 
     for records in (outputs.donutwork, outputs.watch, outputs.notify):
         assert [key_of(key) for _, key, _, _ in records] == ["p", "q"]
@@ -65,6 +67,19 @@ def test_loss_is_a_gap_of_every_known_project() -> None:
     first = json.loads(outputs.donutwork[0][2])
     assert (first["event"], first["gap"]["reason"]) == ("gap", "expired")
     assert first["eventId"] != json.loads(outputs.donutwork[1][2])["eventId"]
+
+
+def test_loss_triggers_what_asks_for_gaps() -> None:
+    """A workflow for the gaps of its project runs once for one; another project's does not."""
+    action = Action(topic=ToTopic("elsewhere"))
+    told = Workflow("told", "p", "DirectoryMonitor.p.gap.notify", action)
+    other = Workflow("any", "p", "DirectoryMonitor.p.notify", action)
+
+    outputs = loss(["p", "q"], 3, Start(10, 100, 200), Triggers({"told": told, "any": other}))
+
+    (run,) = [runs.decode(value or b"") for _, _, value, _ in outputs.runs]
+    assert (run.workflow, run.project_id, run.state) == ("told", "p", "queued")
+    assert run.event_id == json.loads(outputs.donutwork[0][2] or b"")["eventId"]
 
 
 def test_gap_and_its_end_have_ids_of_their_own() -> None:

@@ -23,7 +23,8 @@ def key(path: str) -> bytes:
 
 
 def take(known: Tree, at: At, told: Event, *, late: bool = False) -> None:
-    known.take(ORIGIN, told, f"evt_{at.offset}_{at.event}", at, late=late)
+    key = _of(told)
+    known.take(ORIGIN, told, key, known.get(key), f"evt_{at.offset}_{at.event}", at, late=late)
 
 
 def written(path: str, sha256: str | None = A, **fields: object) -> Event:
@@ -35,7 +36,11 @@ def renamed(path: str, to: str, *, is_dir: bool = False) -> Event:
 
 
 def duplicate(known: Tree, told: Event, *, late: bool = False) -> bool:
-    return known.is_duplicate(ORIGIN, told, late=late)
+    return tree.is_duplicate(told, known.get(_of(told)), late=late)
+
+
+def _of(told: Event) -> bytes:
+    return files.keys("p", [told])[0]
 
 
 def commit(known: Tree, stored: Stored) -> None:

@@ -1,0 +1,99 @@
+"""A file's page: everything that ever happened to one path, through renames; the same content elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from agent.paths import MAX_PATH_BYTES
+from api.errors import BadRequest
+from api.history import item
+from api.pages import event_row, file_past
+from api.pages.attributes import Difference, differences
+from api.pages.event_row import EventRow
+from api.pages.file_queries import MOST, FileQueries, Told
+from api.pages.parts import Parts
+
+ROWS = 50
+"""They lie far apart in the table: each costs a granule to read."""
+NEWEST = 2**63 - 1
+
+
+class File:
+    """Finds what was told first, then asks for all of what is shown."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    async def get(self, request: Request) -> Response:
+        """Answer a request: `path` names the file, `before` the place in its history."""
+        project: str = request.path_params["project"]
+        reader = await self._parts.sessions.reader(request, project=project)
+        path, before = _path(request), _before(request)
+        queries = FileQueries(self._parts, project, path, before)
+        state, (told, former) = await asyncio.gather(queries.state(), file_past.told_of(queries, path))
+        contents = file_past.contents(told)
+        content = state.sha256_hex if state else contents[0].sha256_hex if contents else ""
+        events, copies = await asyncio.gather(
+            self._events(queries, project, told[:ROWS]),
+            queries.elsewhere(content, reader.rows) if content else _nothing(),
+        )
+        return self._parts.site.page(
+            request,
+            "file.html",
+            title=path.rpartition("/")[2] or project,
+            status=200 if told or state else 404,
+            project=project,
+            path=path,
+            state=state,
+            events=events,
+            contents=contents,
+            who=file_past.who(told),
+            looked_at=len(told) if len(told) >= MOST else None,
+            former=former,
+            content=content,
+            copies=copies,
+            first=_address(project, path) if before != NEWEST else None,
+            next=_address(project, path, told[ROWS - 1].kafka_offset) if len(told) > ROWS else None,
+        )
+
+    async def _events(
+        self, queries: FileQueries, project: str, told: list[Told]
+    ) -> list[tuple[EventRow, list[Difference]]]:
+        rows = await queries.rows(told)
+        runs = await self._parts.history.runs(project, rows)
+        shown = [event_row.of_item(item(row, runs.get(row.event_id, ()))) for row in rows]
+        return [(row, differences(row)) for row in shown]
+
+
+async def _nothing() -> list[Any]:
+    return []
+
+
+def _path(request: Request) -> str:
+    path = request.query_params.get("path", "")
+    if len(path.encode()) > MAX_PATH_BYTES:
+        raise BadRequest(f"path: must be at most {MAX_PATH_BYTES} bytes")
+    return path
+
+
+def _before(request: Request) -> int:
+    given = request.query_params.get("before", str(NEWEST))
+    if not (given.isascii() and given.isdigit() and int(given) <= NEWEST):
+        raise BadRequest("before: is not a place in this list")
+    return int(given)
+
+
+def _address(project: str, path: str, before: int | None = None) -> str:
+    place = {} if before is None else {"before": before}
+    return f"/pages/projects/{project}/file?{urlencode({'path': path} | place)}"
+
+
+def routes(parts: Parts) -> list[Route]:
+    """Return the routes of this module."""
+    return [Route("/projects/{project}/file", File(parts).get, methods=["GET"])]

@@ -1,0 +1,172 @@
+"""What a file's page asks the database: first where things were told of it, in few columns, then rows.
+
+A path is found by the projection of the table, the rows by its primary key. Renames to a name are looked for in
+two small columns of all of the project's events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from api import history
+from api.pages.lineage import Moment, Segment, Turn
+from api.pages.parts import Parts
+
+MOST = 200
+"""Of the newest events that are looked at: they lie far apart in the table, each costs a granule to read."""
+MAX_NAMES = 32
+"""Former names that are looked at, the last ones."""
+_TOLD = """
+SELECT kafka_offset, toUnixTimestamp64Micro(occurred) AS at_us, raw_offset, raw_index, event_id, event, path,
+    renamed_to, size, if(sha256 = toFixedString('', 32), '', lower(hex(sha256))) AS sha256_hex,
+    uid, exe, key_id
+FROM events
+WHERE project_id = {project:String} AND kafka_offset < {before:UInt64} AND WHAT
+ORDER BY kafka_offset DESC LIMIT 200
+"""
+_OWN = "path = {path:String}"
+_CAME = "event = 'renamed' AND renamed_to IN {names:Array(String)}"
+_LEFT = "path IN {names:Array(String)} AND event IN ('deleted', 'renamed')"
+_AT = "(toUnixTimestamp64Micro(occurred), toInt64(raw_offset), toInt64(raw_index))"
+_ROWS = f"""
+SELECT {history.COLUMNS} FROM events
+WHERE project_id = {{project:String}}
+    AND (occurred, event_id) IN (
+        SELECT fromUnixTimestamp64Micro(place.1, 'UTC'), place.2
+        FROM (SELECT arrayJoin({{places:Array(Tuple(Int64, String))}}) AS place)
+    )
+"""  # noqa: S608  our own columns
+_NOW = """
+SELECT is_dir, size, filetype, if(sha256 = toFixedString('', 32), '', lower(hex(sha256))) AS sha256_hex, mode,
+    owner_uid, owner_gid, intDiv(mtime_ns, 1000) AS mtime_us, intDiv(birth_ns, 1000) AS birth_us, acl, flags,
+    host, toUnixTimestamp64Micro(occurred) AS told_us
+FROM files FINAL WHERE project_id = {project:String} AND path = {path:String}
+"""
+_ELSEWHERE = """
+SELECT project_id, path, host, size, toUnixTimestamp64Micro(occurred) AS told_us
+FROM files FINAL
+WHERE (project_id, path) IN
+    (SELECT project_id, path FROM files WHERE sha256 = toFixedString(unhex({sha256:String}), 32) AND READER)
+    AND sha256 = toFixedString(unhex({sha256:String}), 32)
+    AND NOT (project_id = {project:String} AND path = {path:String})
+ORDER BY told_us DESC LIMIT 20
+"""
+
+
+class Told(msgspec.Struct, frozen=True):
+    """Where something was told of a file, and what the lists of contents and of actors are made from."""
+
+    kafka_offset: int
+    at_us: int
+    raw_offset: int
+    raw_index: int
+    event_id: str
+    event: str
+    path: str
+    renamed_to: str
+    size: int
+    sha256_hex: str
+    uid: int | None
+    exe: str
+    key_id: str
+
+    @property
+    def turn(self) -> Turn:
+        """Return what it means for the names of files."""
+        at = Moment(self.at_us, self.raw_offset, self.raw_index)
+        return Turn(at, self.path, (self.renamed_to or None) if self.event == "renamed" else None)
+
+
+class State(msgspec.Struct):
+    """What is at the path now."""
+
+    is_dir: bool
+    size: int | None
+    filetype: str
+    sha256_hex: str
+    mode: int | None
+    owner_uid: int | None
+    owner_gid: int | None
+    mtime_us: int | None
+    birth_us: int | None
+    acl: str
+    flags: list[str]
+    host: str
+    told_us: int
+
+
+class Copy(msgspec.Struct):
+    """Another file with the same content."""
+
+    project_id: str
+    path: str
+    host: str
+    size: int | None
+    told_us: int
+
+
+class FileQueries:
+    """The queries about one path of a project; lists of `Told` come newest first, from below `before`."""
+
+    def __init__(self, parts: Parts, project: str, path: str, before: int) -> None:
+        self._parts = parts
+        self._path = {"project": project, "path": path}
+        self._bounds = {"project": project, "before": before}
+
+    async def own(self) -> list[Told]:
+        """Return what was told under the path itself."""
+        return await self._told(_OWN, self._path)
+
+    async def came(self, names: Iterable[str]) -> list[Told]:
+        """Return what was renamed to these names."""
+        return await self._told(_CAME, {"names": sorted(names)})
+
+    async def left(self, names: Iterable[str]) -> list[Told]:
+        """Return what was deleted at these names, or renamed from them."""
+        return await self._told(_LEFT, {"names": sorted(names)})
+
+    async def under(self, names: Sequence[Segment]) -> list[Told]:
+        """Return what was told under these names in their times."""
+        return await self._told(*_within(names[:MAX_NAMES])) if names else []
+
+    async def rows(self, told: Sequence[Told]) -> list[history.Row]:
+        """Return the events with all that is known of them, in the same order."""
+        if not told:
+            return []
+        parameters = self._path | {"places": [(each.at_us, each.event_id) for each in told]}
+        found = {row.event_id: row for row in await self._parts.rows(_ROWS, parameters, history.Row)}
+        return [found[each.event_id] for each in told if each.event_id in found]
+
+    async def state(self) -> State | None:
+        """Return what is at the path now, None where nothing is."""
+        found = await self._parts.rows(_NOW, self._path, State)
+        return found[0] if found else None
+
+    async def elsewhere(self, sha256_hex: str, rows: str) -> list[Copy]:
+        """Return other files with a content, of the projects that `rows` lets a reader see."""
+        sql = _ELSEWHERE.replace("READER", rows)
+        return await self._parts.rows(sql, self._path | {"sha256": sha256_hex}, Copy)
+
+    async def _told(self, what: str, parameters: dict[str, Any]) -> list[Told]:
+        return await self._parts.rows(_TOLD.replace("WHAT", what), parameters | self._bounds, Told)
+
+
+def _within(names: Sequence[Segment]) -> tuple[str, dict[str, Any]]:
+    """Return the condition for what was told under these names in their times."""
+    parameters: dict[str, Any] = {"names": sorted({segment.name for segment in names})}
+    conditions = []
+    for number, segment in enumerate(names):
+        parameters |= {
+            f"name{number}": segment.name,
+            f"after{number}": segment.after,
+            f"until{number}": segment.until,
+        }
+        conditions.append(
+            f"path = {{name{number}:String}} AND {_AT} > {{after{number}:Tuple(Int64, Int64, Int64)}}"
+            f" AND {_AT} <= {{until{number}:Tuple(Int64, Int64, Int64)}}"
+        )
+    told = " OR ".join(f"({condition})" for condition in conditions)
+    return f"path IN {{names:Array(String)}} AND ({told})", parameters
