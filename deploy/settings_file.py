@@ -17,7 +17,10 @@ from pathlib import Path
 from typing import Any
 
 NAME = "fswire.toml"
-TABLES = ("kafka", "clickhouse", "agent", "processors", "runner", "transfers", "sink", "api", "store", "client")
+TABLES = (
+    *("kafka", "clickhouse", "agent", "processors", "runner", "transfers"),
+    *("sink", "api", "store", "client"),
+)
 
 
 class SettingsRefused(Exception):

@@ -28,9 +28,7 @@ def contested(project: str, agent: str, rivals: Rivals) -> Event:
     return Event(kind="gap", path="", time_ns=rivals.seen_ns, source="rescan", gap=gap)
 
 
-def expired(
-    project: str, partition: int, committed: int, oldest: int, now_ns: int, topic: str = ""
-) -> Event:
+def expired(project: str, partition: int, committed: int, oldest: int, now_ns: int, topic: str = "") -> Event:
     """Return the gap of a project whose records from `committed` up to `oldest` are gone.
 
     `topic` is left empty for the raw one.

@@ -1,7 +1,7 @@
 """What a file's page asks the database: first where things were told of it, in few columns, then rows.
 
-A path is found by the projection of the table, the rows by its primary key. Renames to a name are looked for in
-two small columns of all of the project's events.
+The projection of the table finds a path, its primary key finds rows; renames to a name are looked for in two
+small columns of all events of the project.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Thousands of change-notify streams read by one loop, in a process of its own: when each event arrived.
 
-A line on standard output says that all streams have begun; once all deliveries have arrived, or standard input
-has ended, follows what arrived, as JSON.
+A line on standard output says that all streams have begun; once all deliveries have arrived, or standard
+input has ended, follows what arrived, as JSON.
 """
 
 from __future__ import annotations

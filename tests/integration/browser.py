@@ -80,6 +80,7 @@ class Visitor:
 
     def shoot(self, name: str) -> None:
         """Keep a picture of the whole page."""
+        self.page.evaluate("scrollTo(0, 0)")
         self.page.screenshot(path=self._screenshots / f"{name}.png", full_page=True)
 
     def _note_request(self, request: Request) -> None:

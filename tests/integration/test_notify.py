@@ -189,14 +189,8 @@ def test_root_shows_the_projects_of_the_key(stack: Stack, root: str, place: Path
     with watching(stack.api, "/", made.stdout.strip(), recursive=True) as stream:
         (place / "unseen").write_text("x")
         for project in ("root-other", "root-mine"):
-            body = {
-                "filename": "a/b",
-                "event": "created",
-                "filesize": 1,
-                "sha256": "0" * 64,
-                "uid": 0,
-                "pid": 1,
-            }
+            seen = {"projectId": project, "filename": "a/b", "event": "created", "filesize": 1}
+            body = seen | {"sha256": "0" * 64, "uid": 0, "pid": 1}
             assert stack.send("PUT", f"/2026-02-01/directory-monitor/{project}.json", body)[0] == 200
         told = stream.told(count=1)
 

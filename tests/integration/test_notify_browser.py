@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-import pytest
 from playwright.sync_api import Browser
 
 from tests.integration.browser import PATIENCE_MS, chromium  # noqa: F401
@@ -22,16 +21,14 @@ OPEN = """target => new Promise(opened => {
 })"""
 
 
-@pytest.mark.parametrize("prefix", ["/v1", "/api/v1"])
 def test_browser_reconnects_by_itself_and_misses_nothing(
     stack: Stack,
     other: Api,
     source: Source,
     chromium: Browser,  # noqa: F811
-    prefix: str,
 ) -> None:
     """After a sign-in it needs no headers; the server restarts, and it goes on behind the last event."""
-    target = f"{prefix}/files/{quote(f'/{source.project}/d', safe='')}/notify"
+    target = f"/v1/files/{quote(f'/{source.project}/d', safe='')}/notify"
     context = chromium.new_context()
     context.set_default_timeout(PATIENCE_MS)
     page = context.new_page()

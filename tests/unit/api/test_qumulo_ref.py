@@ -30,7 +30,7 @@ def test_ref_is_read(url: str, path: bytes | None, identity: str | None) -> None
 
 
 def test_parameters_may_stand_in_the_segment() -> None:
-    """The manual's literal `/notify&filter=…&recursive=…` is the same as a query string; both may be given."""
+    """The manual's `/notify&filter=…&recursive=…` is the same as a query string; both may be given."""
     literal = asked(b"/v1/files/my/dir/notify&filter=child_file_added", b"recursive=True")
 
     assert literal == Asked(NOTIFY, b"/my/dir", None, b"filter=child_file_added&recursive=True")

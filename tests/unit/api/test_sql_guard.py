@@ -212,4 +212,4 @@ def test_attack_that_was_changed_is_answered(attack: str, place: int, piece: str
     except QueryRefused:
         return
 
-    assert guard(safe.removeprefix("EXPLAIN "), None)
+    assert guard(safe, None)
