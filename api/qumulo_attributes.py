@@ -53,7 +53,7 @@ def _times(row: Row | None) -> dict[str, str | None]:
     return {
         "access_time": modified,
         "modification_time": modified,
-        "change_time": _moment(row.occurred_ns if row else None),
+        "change_time": _moment(row.occurred_us * 1_000 if row else None),
         "creation_time": _moment(row.birth_ns if row else None),
     }
 

@@ -30,7 +30,7 @@ _UNIDENTIFIED = 100_000
 """Rows without an id of their own that are searched for one."""
 _COLUMNS = (
     "project_id, path, is_dir, size, mode, owner_uid, owner_gid, mtime_ns, birth_ns, acl, flags, file_id,"
-    " toUnixTimestamp64Nano(CAST(occurred, 'DateTime64(9)')) AS occurred_ns"
+    " toUnixTimestamp64Micro(occurred) AS occurred_us"
 )
 
 
@@ -49,7 +49,8 @@ class Row(msgspec.Struct):
     acl: str
     flags: list[str]
     file_id: int
-    occurred_ns: int
+    occurred_us: int
+    """An event may lie in 2299, past what fits in nanoseconds."""
 
 
 class Node(msgspec.Struct, frozen=True):
@@ -182,7 +183,8 @@ class VirtualTree:
             project,
             **{"from": f"{path}/", "to": f"{path}0"},
         )
-        return _node(project, path, None) if rows else None
+        # its own row comes before those below it, and may have come between the two queries
+        return _node(project, path, await self._row(project, path)) if rows else None
 
     async def _row(self, project: str, path: str) -> Row | None:
         rows = await self._rows("path = {path:String}", project, path=path)

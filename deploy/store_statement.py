@@ -30,11 +30,12 @@ _TOKEN = re.compile(
 )
 _DATA = re.compile(rb"[ \t\f]*\r?\n?")
 _SELECTING = (b"SELECT", b"WITH", b"FROM", b"(")
+_DEFINING = (b"CREATE", b"ALTER", b"ATTACH")
 _REACHES_OUT = re.compile(
     rb"FILE|FILECLUSTER|FILELOG|FILESYSTEM|EXECUTABLE|EXECUTABLEPOOL|SQLITE|PYTHON"
     rb"|URL|URLCLUSTER|HTTP|REMOTE|REMOTESECURE|S3\w*|GCS|COSN|OSS|AZURE\w*|HDFS\w*|DELTALAKE\w*|HUDI\w*"
     rb"|ICEBERG\w*|PAIMON\w*|DATALAKECATALOG|MYSQL|POSTGRESQL|MATERIALIZEDPOSTGRESQL|MONGODB|MONGO|REDIS"
-    rb"|JDBC|ODBC|YTSAURUS|BIGQUERY|NATS|RABBITMQ|ARROWFLIGHT"
+    rb"|JDBC|ODBC|YTSAURUS|BIGQUERY|NATS|RABBITMQ|KAFKA|ARROWFLIGHT"
 )
 """Functions, engines and sources with which the engine would reach any file of this machine, the interpreter
 of this process, or another machine: a server asks for a grant, the embedded engine has none to ask for."""
@@ -160,9 +161,10 @@ def _with_data(
 def _ordinary(query: bytes, tokens: list[Token], first: bytes) -> Statement:
     end = _end(tokens)
     format_at, format_name = _trailing_format(query, tokens)
+    defining = any(token.text in _DEFINING for token in tokens)
     for index, (before, token) in enumerate(pairwise(tokens)):
-        # What an index is called has a parenthesis behind it as well.
-        if index == 0 or tokens[index - 1].text != b"INDEX":
+        # what an index is called has a parenthesis behind it as well
+        if not (defining and index and tokens[index - 1].text == b"INDEX"):
             _refuse_reach(before, token)
         if before.text == b"INTO" and token.text == b"OUTFILE":
             raise StoreError(errors.INTO_OUTFILE_NOT_ALLOWED, "INTO OUTFILE is not allowed")

@@ -15,7 +15,8 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, ProducerClosed
 
 from agent.kafka import KafkaSettings
-from processors.producers import abandon, connect
+from processors import producers
+from processors.producers import Connect, abandon
 
 _RENEW_S = 86_400.0
 """A broker forgets an epoch that nobody asked for within `transactional.id.expiration.ms`, 7 days."""
@@ -34,8 +35,10 @@ class Fenced:
         name: str,
         announce: Callable[[AIOKafkaProducer], Awaitable[None]],
         prove: Callable[[], Awaitable[None]],
+        connect: Connect = producers.connect,
     ) -> None:
         self._kafka = kafka
+        self._connect = connect
         self._name = name
         self._announce = announce
         self._prove = prove
@@ -47,7 +50,7 @@ class Fenced:
     async def claim(self) -> None:
         """Fence all earlier owners. Raises KafkaError."""
         await self._drop()
-        producer = await connect(self._kafka, self._name)
+        producer = await self._connect(self._kafka, self._name)
         try:
             await self._announce(producer)
             if self._closed:

@@ -9,8 +9,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from aiokafka import AIOKafkaProducer
 
 from agent.kafka import KafkaSettings
-from processors import topics
+from processors import producers, topics
 from processors.fenced import Fenced
+from processors.producers import Connect
 from processors.publisher import append
 from processors.record_batch import Record, field, length
 from processors.state import OWNER_KEY
@@ -24,11 +25,16 @@ class Keeper:
     """Every method may raise KafkaError or SessionLost, and returns once all in-sync replicas have it."""
 
     def __init__(
-        self, kafka: KafkaSettings, group: str, partition: int, prove: Callable[[], Awaitable[None]]
+        self,
+        kafka: KafkaSettings,
+        group: str,
+        partition: int,
+        prove: Callable[[], Awaitable[None]],
+        connect: Connect = producers.connect,
     ) -> None:
         self._kafka = kafka
         self._partition = partition
-        self._fenced = Fenced(kafka, f"{group}-{partition}", self._announce, prove)
+        self._fenced = Fenced(kafka, f"{group}-{partition}", self._announce, prove, connect)
 
     async def claim(self) -> None:
         """Make sure that nothing which an earlier owner still sends is appended from here on."""

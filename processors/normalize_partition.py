@@ -21,7 +21,7 @@ from aiokafka.errors import KafkaError
 from agent.event import Batch
 from agent.kafka import KafkaSettings
 from agent.log import Throughput
-from processors import metrics, topics
+from processors import metrics, producers, topics
 from processors.backlog import Backlog, Decoded, OffsetsExpired
 from processors.chunk import Chunk, RawRecord
 from processors.commits import NONE_COMMITTED_S, Commits, SessionLost
@@ -30,6 +30,7 @@ from processors.file_store import FileStore
 from processors.keeper import Keeper
 from processors.loss import loss
 from processors.moves import carry_out, complete
+from processors.producers import Connect
 from processors.projects import Projects
 from processors.publisher import Publisher
 from processors.record_batch import Record
@@ -63,6 +64,7 @@ class Links:
     projects: Projects
     triggers: Triggers
     throughput: Throughput
+    connect: Connect = producers.connect
 
 
 class Partition:
@@ -77,7 +79,7 @@ class Partition:
         )
         self.backlog = Backlog(links.consumer, raw, partitions=partitions, max_bytes=settings.backlog_bytes)
         self._store = FileStore(_directory(settings.data_dir, raw), _STORE_AGE_S)
-        self._keeper = Keeper(links.kafka, settings.group, raw.partition, self._commit_again)
+        self._keeper = Keeper(links.kafka, settings.group, raw.partition, self._commit_again, links.connect)
         self._offset = 0
         self._proven = time.monotonic()
         self._stopping = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import structlog
 from aiokafka import AIOKafkaProducer
@@ -11,6 +12,8 @@ from aiokafka.errors import ProducerClosed
 from agent.kafka import KafkaSettings
 from processors.record_batch import MAX_BYTES
 
+Connect = Callable[..., Awaitable[AIOKafkaProducer]]
+"""`connect`, or what stands for it."""
 _ABANDON_TIMEOUT_S = 5.0
 
 _log = structlog.get_logger()

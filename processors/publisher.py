@@ -14,9 +14,9 @@ import structlog
 from aiokafka import AIOKafkaProducer
 
 from agent.kafka import KafkaSettings
-from processors import topics
+from processors import producers, topics
 from processors.outputs import Addressed, Outputs
-from processors.producers import abandon, connect
+from processors.producers import Connect, abandon
 from processors.record_batch import Record, batched
 
 _INLINE_BYTES = 32 * 1024
@@ -28,14 +28,15 @@ _log = structlog.get_logger()
 class Publisher:
     """A producer that is replaced as a whole; every method may raise KafkaError."""
 
-    def __init__(self, kafka: KafkaSettings) -> None:
+    def __init__(self, kafka: KafkaSettings, connect: Connect = producers.connect) -> None:
         self._kafka = kafka
+        self._connect = connect
         self._producer: AIOKafkaProducer | None = None
         self._replacing = asyncio.Lock()
 
     async def start(self) -> None:
         """Connect."""
-        self._producer = await connect(self._kafka)
+        self._producer = await self._connect(self._kafka)
 
     async def stop(self) -> None:
         """Flush and disconnect; called once nothing is under way."""
@@ -62,7 +63,7 @@ class Publisher:
             if self._producer is not failed:
                 return
             await abandon(failed)
-            self._producer = await connect(self._kafka)
+            self._producer = await self._connect(self._kafka)
 
     async def publish(self, outputs: Outputs, partition: int) -> None:
         """Append the outputs of a chunk: normalised records to this partition of their topics."""
@@ -90,7 +91,9 @@ class Publisher:
 
     async def _send(self, name: str, records: Sequence[Addressed]) -> None:
         producer, topic = self.producer, self._kafka.topic(name)
-        sent = [await producer.send(topic, each.value, each.key, each.partition) for each in records]
+        sent = [
+            _retrieved(await producer.send(topic, each.value, each.key, each.partition)) for each in records
+        ]
         await asyncio.gather(*sent)
 
 
@@ -104,10 +107,16 @@ async def append(
             batch.compress()
         else:
             await asyncio.to_thread(batch.compress)
-        sent.append(await producer.send_batch(batch, topic, partition=partition))
+        sent.append(_retrieved(await producer.send_batch(batch, topic, partition=partition)))
         records_of_last = batch.record_count()
     acknowledged = await asyncio.gather(*sent)
     return acknowledged[-1].offset + records_of_last if acknowledged else None
+
+
+def _retrieved(acknowledged: asyncio.Future[Any]) -> asyncio.Future[Any]:
+    """Keep asyncio from logging the failure of what nobody awaits any more: its chunk is made again."""
+    acknowledged.add_done_callback(lambda done: done.cancelled() or done.exception())
+    return acknowledged
 
 
 async def _all(*sending: Awaitable[object]) -> None:

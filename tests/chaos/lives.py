@@ -12,11 +12,12 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import NoOffsetForPartitionError
 
 from agent.kafka import KafkaSettings
 from agent.log import Throughput
+from processors import producers
 from processors.commits import Commits
 from processors.normalize_partition import Links, Partition
 from processors.projects import Projects
@@ -63,33 +64,18 @@ class Steps:
         return stepped
 
 
-class _Producer:
-    """A producer whose every send is a step."""
-
-    def __init__(self, producer: AIOKafkaProducer, steps: Steps) -> None:
-        self._producer = producer
-        self.send = steps.sending(producer.send)
-        self.send_batch = steps.sending(producer.send_batch)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._producer, name)
-
-
-class _Publisher(Publisher):
-    def __init__(self, kafka: KafkaSettings, steps: Steps) -> None:
-        super().__init__(kafka)
-        self._steps = steps
-
-    async def _connected(self) -> Any:
-        return _Producer(await super()._connected(), self._steps)
-
-
 async def live(
     kafka: KafkaSettings, registry: Registry, raw: TopicPartition, directory: Path, allowed: int
 ) -> bool:
     """Own a partition until all that is in it is decided; return whether it lived that long."""
     steps = Steps(allowed)
-    publisher = _Publisher(kafka, steps)
+
+    async def connect(*arguments: Any) -> Any:
+        producer = await producers.connect(*arguments)
+        producer.send, producer.send_batch = steps.sending(producer.send), steps.sending(producer.send_batch)
+        return producer
+
+    publisher = Publisher(kafka, connect)
     consumer = AIOKafkaConsumer(
         **kafka.client(),
         group_id=kafka.topic_prefix + "lives",
@@ -105,7 +91,8 @@ async def live(
     async with consumer:
         consumer.pause(raw)
         await publisher.start()
-        links = Links(kafka, settings, consumer, publisher, commits, projects, triggers, Throughput("lives"))
+        told = Throughput("lives")
+        links = Links(kafka, settings, consumer, publisher, commits, projects, triggers, told, connect)
         partition = Partition(raw, len(consumer.partitions_for_topic(raw.topic) or ()), links)
         store = partition._store
         store.write = steps.writing(store.write)  # type: ignore[method-assign]

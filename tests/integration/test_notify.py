@@ -86,6 +86,28 @@ def test_refusals_have_qumulos_form(stack: Stack, root: str, place: Path) -> Non
         assert (body["stack"], body["user_visible"], body["inner"]) == ([], True, None)
 
 
+def test_event_of_a_far_year_is_in_nobodys_way(stack: Stack) -> None:
+    """A file that was last told of in 2299 is found by its path, and hides no other from a look by id."""
+    name = f"far-{uuid4().hex[:8]}"
+    body = {
+        "projectId": stack.project,
+        "filename": name,
+        "event": "created",
+        "filesize": 1,
+        "uid": 0,
+        "pid": 1,
+    }
+    told = body | {"timestampUtc": "2299-12-31T23:59:59.999999Z"}
+    assert stack.send("PUT", f"/2026-02-01/directory-monitor/{stack.project}.json", told)[0] == 200
+
+    status, found = stack.send(
+        "GET", f"/v1/files/{quote(f'/{stack.project}/{name}', safe='')}/info/attributes"
+    )
+    assert (status, found["change_time"]) == (200, "2299-12-31T23:59:59.999999000Z")
+    assert stack.send("GET", "/v1/files/17/info/attributes")[0] == 404
+    assert stack.send("GET", f"/v1/files/{found['id']}/info/attributes")[0] == 200
+
+
 def test_plain_watch_sees_children_in_order(stack: Stack, root: str, place: Path) -> None:
     """What happens right below the directory, in order, with ids from the root down to the file."""
     (place / "sub").mkdir()

@@ -51,7 +51,7 @@ _EMPTY = {
     "acl": "",
     "flags": [],
     "file_id": 0,
-    "occurred_ns": 0,
+    "occurred_us": 0,
 }
 
 
@@ -121,6 +121,17 @@ def test_path_that_was_just_made_is_waited_for() -> None:
 
     assert look(database, b"/proj_1/a", wait_s=2) is not None
     assert look(Rows(), b"/proj_1/a") is None
+
+
+def test_rows_that_come_between_two_queries_are_all_seen() -> None:
+    """A directory that was just made with a file in it has its own id, never for a moment a derived one."""
+    database = Rows({"path": "a", "file_id": 77, "is_dir": True}, {"path": "a/b"})
+    database.appear_after = 1
+
+    directory = look(database, b"/proj_1/a")
+
+    assert directory is not None
+    assert directory.file_id == "77"
 
 
 def test_looks_at_one_time_are_one_look() -> None:

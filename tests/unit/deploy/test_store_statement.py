@@ -120,6 +120,8 @@ def test_with_outfile_keeps_the_format_that_was_asked_for(query: bytes, rewritte
         (b"SELECT * FROM default.`/etc/passwd`", 291),
         (b"DESCRIBE TABLE '/etc/passwd'", 291),
         (b"INSERT INTO `/tmp/x` SELECT 1", 291),
+        (b"CREATE TABLE t (a Int8) ENGINE = Kafka('127.0.0.1:9092', 'fswire.raw', 'g', 'JSONEachRow')", 291),
+        (b"SELECT 1 AS INDEX, INDEX file('/etc/passwd')", 291),
     ],
 )
 def test_read_refuses_what_a_server_refuses(query: bytes, code: int) -> None:
@@ -132,7 +134,12 @@ def test_read_refuses_what_a_server_refuses(query: bytes, code: int) -> None:
 
 @pytest.mark.parametrize(
     "query",
-    [b"SELECT URLHierarchy(a) FROM t", b"SELECT 1 AS `a/b`, 'c/d'", b"SELECT a FROM t WHERE b IN ('/x')"],
+    [
+        b"SELECT URLHierarchy(a) FROM t",
+        b"SELECT 1 AS `a/b`, 'c/d'",
+        b"SELECT a FROM t WHERE b IN ('/x')",
+        b"CREATE TABLE t (a Int8, INDEX kafka (a) TYPE minmax) ENGINE = MergeTree ORDER BY a",
+    ],
 )
 def test_read_takes_what_only_looks_like_a_file(query: bytes) -> None:
     """Other functions, aliases and strings may be called as they like."""
