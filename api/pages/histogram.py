@@ -17,6 +17,10 @@ BUCKETS = 120
 STEPS_S = (1, 5, 10, 30, 60, 300, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 7 * 86400, 28 * 86400)
 DEFAULT_SPAN_S = 86_400
 """What is shown of a project that has no events yet."""
+AHEAD_S = 86_400
+"""Events of a later time than that, by a clock that is wrong, stretch no chart by themselves."""
+_LATEST_S = 4_250_000_000
+"""In 2104: the end of the widest bucket that begins by then is still a DateTime of ClickHouse (32 bits)."""
 _SUMMED = frozenset(("project", "event", "from_us", "to_us"))
 """Filters that the table `activity`, by project, minute and event, can answer."""
 _MINUTE_S = 60
@@ -31,6 +35,12 @@ class _Count(msgspec.Struct):
 class _Span(msgspec.Struct):
     from_s: int
     to_s: int
+
+
+def covering(from_s: float, to_s: float) -> Window:
+    """Return the window of a time, as far as a chart can show it: 1970 to 2104."""
+    begins_s = min(max(from_s, 0.0), _LATEST_S - 1)
+    return charts.window(begins_s, min(max(to_s, begins_s + 1), _LATEST_S), BUCKETS, STEPS_S)
 
 
 class Histogram:
@@ -60,15 +70,16 @@ class Histogram:
         if from_s is None or to_s is None:
             there = await self._span(filters.project)
             from_s = there.from_s if from_s is None else from_s
-            to_s = max(now_s if there.to_s <= now_s else there.to_s, from_s + 1) if to_s is None else to_s
-        return charts.window(from_s, to_s, BUCKETS, STEPS_S)
+            to_s = max(now_s, there.to_s) if to_s is None else to_s
+        return covering(from_s, to_s)
 
     async def _span(self, project: str) -> _Span:
         now_s = int(time.time())
         rows = await self._parts.rows(
             "SELECT toUnixTimestamp(min(minute)) AS from_s, toUnixTimestamp(max(minute)) + 60 AS to_s "
-            "FROM activity WHERE project_id = {project:String} HAVING count() > 0",
-            {"project": project},
+            "FROM activity WHERE project_id = {project:String} AND minute < toDateTime({to_s:UInt32}) "
+            "HAVING count() > 0",
+            {"project": project, "to_s": now_s + AHEAD_S},
             _Span,
         )
         return rows[0] if rows else _Span(now_s - DEFAULT_SPAN_S, now_s)
