@@ -76,7 +76,7 @@ class Filter(NamedTuple):
             is_or_not = operator.is_ if self.null else operator.is_not
             return list(compress(rows, map(is_or_not, map(get, rows), repeat(None))))
         if self.field in NULLABLE:
-            rows = [row for row in rows if get(row) is not None]
+            rows = list(compress(rows, map(operator.is_not, map(get, rows), repeat(None))))
         return list(compress(rows, self.test(map(get, rows))))
 
 

@@ -6,16 +6,14 @@ it came: the newest id first.
 
 from __future__ import annotations
 
-import heapq
+import math
 import operator
 from collections.abc import Iterable
+from itertools import compress, repeat
 from typing import NamedTuple
 
 from processors.transfer_filters import FIELDS, NULLABLE, FilterRefused
 from processors.transfer_records import Transfer
-
-_FEW = 10_000
-"""Of so many rows at the front the best are picked; more are sorted."""
 
 
 class Key(NamedTuple):
@@ -36,18 +34,26 @@ def parse(names: Iterable[str]) -> list[Key]:
 
 def first(rows: list[Transfer], keys: list[Key], count: int) -> list[Transfer]:
     """Return at least the first `count` rows in that order."""
-    if len(keys) == 1 and count <= _FEW < len(rows):
-        return _picked(rows, keys[0], count)
+    if keys:
+        rows = _front(rows, keys[0], count)
     for key in reversed(keys):
         rows = _sorted(rows, key)
     return rows
 
 
-def _picked(rows: list[Transfer], key: Key, count: int) -> list[Transfer]:
+def _front(rows: list[Transfer], key: Key, count: int) -> list[Transfer]:
+    """Leave out most of what cannot be among the first `count`: it stands behind that many of a sample.
+
+    The sample is as large as what is expected to be left.
+    """
     present, absent = _parted(rows, key)
-    pick = heapq.nlargest if key.descends else heapq.nsmallest
-    picked = pick(count, present, key=operator.attrgetter(key.field))
-    return [*absent, *picked] if key.descends else [*picked, *absent]
+    size = math.isqrt(count * len(present))
+    if not 0 < count < size // 2:
+        return rows
+    values = list(map(operator.attrgetter(key.field), present))
+    last = sorted(values[:: len(values) // size], reverse=key.descends)[count - 1]
+    ahead = operator.ge if key.descends else operator.le
+    return [*absent, *compress(present, map(ahead, values, repeat(last)))]
 
 
 def _sorted(rows: list[Transfer], key: Key) -> list[Transfer]:
@@ -59,5 +65,6 @@ def _sorted(rows: list[Transfer], key: Key) -> list[Transfer]:
 def _parted(rows: list[Transfer], key: Key) -> tuple[list[Transfer], list[Transfer]]:
     if key.field not in NULLABLE:
         return list(rows), []
-    get = operator.attrgetter(key.field)
-    return [row for row in rows if get(row) is not None], [row for row in rows if get(row) is None]
+    values = list(map(operator.attrgetter(key.field), rows))
+    present = compress(rows, map(operator.is_not, values, repeat(None)))
+    return list(present), list(compress(rows, map(operator.is_, values, repeat(None))))

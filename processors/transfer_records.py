@@ -6,6 +6,7 @@ fswire's own. The records of one decision are one batch: the topic has all of th
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple
 
@@ -105,7 +106,7 @@ class Transfers:
     def __init__(self) -> None:
         self.rows: dict[int, Transfer] = {}
         self.last_id = 0
-        self._newest_first: list[int] | None = None
+        self._newest_first: list[Transfer] | None = None
 
     def take(self, key: bytes, value: bytes | None) -> int | None:
         """Fold a record in; return the id of the transfer that it is of. ValueError: it cannot be read."""
@@ -126,19 +127,23 @@ class Transfers:
 
     def put(self, identity: int, transfer: Transfer | None) -> None:
         """Note what a transfer is now."""
-        if transfer is None:
-            known = self.rows.pop(identity, None) is not None
-        else:
-            known = identity not in self.rows
+        before = self.rows.pop(identity, None) if transfer is None else self.rows.get(identity)
+        if transfer is not None:
             self.rows[identity] = transfer
-        if known:  # it came or went, and with it the order
+        if before is None or transfer is None:  # it came or went, and with it the order
             self._newest_first = None
+        elif self._newest_first is not None:
+            self._newest_first[bisect_left(self._newest_first, -identity, key=_place)] = transfer
 
     def newest_first(self) -> list[Transfer]:
         """Return all of them, the highest id first."""
         if self._newest_first is None:
-            self._newest_first = sorted(self.rows, reverse=True)
-        return list(map(self.rows.__getitem__, self._newest_first))
+            self._newest_first = sorted(self.rows.values(), key=_place)
+        return self._newest_first.copy()
+
+
+def _place(transfer: Transfer) -> int:
+    return -transfer.id
 
 
 def offset_form(moment: str) -> str:
