@@ -21,6 +21,7 @@ from api.audit import Audited, Trail
 from api.bounds import Bounds
 from api.broker import Broker
 from api.database import Database
+from api.endless import Endless
 from api.errors import HANDLERS
 from api.export import Export
 from api.filemonitor_desk import Desk
@@ -127,7 +128,7 @@ def assemble(
 
 
 def surround(app: FastAPI, settings: ApiSettings, trail: Trail) -> None:
-    """Put around all routes what counts, bounds and audits them, in this order from the outside."""
+    """Put around all routes what audits, bounds and counts them, in this order from the inside."""
     app.add_middleware(Audited, trail=trail)
     app.add_middleware(
         Bounds,
@@ -137,6 +138,7 @@ def surround(app: FastAPI, settings: ApiSettings, trail: Trail) -> None:
         body_timeout_s=settings.body_timeout_s,
     )
     app.add_middleware(metrics.CountRequests)
+    app.add_middleware(Endless)
 
 
 def _database(clickhouse: ClickHouseSettings) -> Database:

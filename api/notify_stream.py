@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 import msgspec
 from starlette.types import Message, Receive, Scope, Send
 
+from api.endless import go_on
 from api.errors import ApiError
 from api.live import Delivery, Hub, Interest, Position, SlowSubscriber, Subscription
 from api.live_position import Mark
@@ -62,29 +64,40 @@ class Stream:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer with the stream, or with a refusal where it cannot begin."""
-        try:
-            async with self._hub.subscribe(*self._terms.interests, after=self._terms.after) as subscription:
-                subscription.when_cut = self._terms.when_cut
-                leaving = asyncio.create_task(_until_left(receive, subscription))
-                try:
-                    await self._serve(subscription, send)
-                finally:
-                    leaving.cancel()
-        except ApiError as error:
-            await answer(error)(scope, receive, send)
+        async with AsyncExitStack() as until_begun:
+            try:
+                subscription = await until_begun.enter_async_context(
+                    self._hub.subscribe(*self._terms.interests, after=self._terms.after)
+                )
+            except ApiError as error:
+                await answer(error)(scope, receive, send)
+                return
+            subscription.when_cut = self._terms.when_cut
+            await self._begin(subscription, send)
+            until_end = until_begun.pop_all()
 
-    async def _serve(self, subscription: Subscription, send: Send) -> None:
+        async def rest(send: Send) -> None:
+            async with until_end:
+                await self._go_on(subscription, receive, send)
+
+        await go_on(scope, send, rest)
+
+    async def _begin(self, subscription: Subscription, send: Send) -> None:
         kind = EVENT_STREAM if self._terms.with_ids else EVENT_SOURCE
         headers = [(b"content-type", kind), (b"cache-control", b"no-store"), (b"x-accel-buffering", b"no")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         self._marks = dict(subscription.marks)
         await send(_chunk(self._comment("watching")))
+
+    async def _go_on(self, subscription: Subscription, receive: Receive, send: Send) -> None:
+        leaving = asyncio.create_task(_until_left(receive, subscription))
         self._let_beat(subscription)
         try:
             await self._follow(subscription, send)
         except SlowSubscriber:
             await send(_chunk(b": overrun: this client does not keep up, list again\n\n"))
         finally:
+            leaving.cancel()
             if self._beat is not None:
                 self._beat.cancel()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
