@@ -1,7 +1,7 @@
-"""Answers that have no end: begun inside of what counts, bounds and audits requests, gone on with outside of it.
+"""Answers without an end: begun inside of what counts, bounds and audits requests, gone on with outside.
 
-Every layer around a route is paid by each part of an answer, and held by each answer that is open: thousands of
-streams that are told of everything would feel both.
+Every layer around a route is paid by each part of an answer, and held by each answer that is open: thousands
+of streams that are told of everything would feel both.
 """
 
 from __future__ import annotations

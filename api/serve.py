@@ -28,7 +28,7 @@ from api.settings import ApiSettings
 from processors.clickhouse import ClickHouseSettings
 
 _GC_THRESHOLD = 100_000
-"""Thousands of open streams and all transfers are held: to look through them every 700 objects takes half the time."""
+"""Thousands of streams are held, and all transfers: looking at them every 700 objects takes half the time."""
 
 _log = structlog.get_logger()
 
