@@ -39,6 +39,7 @@ class View:
         release: Callable[[int], None],
     ) -> None:
         self.root = root
+        self._above = b"" if root == b"/" else root
         self.watches = watches
         self.journal = journal
         self.own = own
@@ -54,7 +55,7 @@ class View:
         """Return the absolute path of a name in a directory, or of the directory itself."""
         below = self.watches.path(directory)
         relative = join(below, name) if name else below
-        return join(self.root, relative) if relative else self.root
+        return self._above + b"/" + relative if relative else self.root
 
     def look(self, place: Place) -> State | None:
         """Return the state of what is at a place now, None if nothing is; OSError where it cannot be told."""

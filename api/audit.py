@@ -117,7 +117,7 @@ class Audited:
 
         async def noted(message: Message) -> None:
             nonlocal told
-            status = None if told else _status(message)
+            status = None if told else _status(message, visited)
             if status is not None and self._is_for(visited, status):
                 self._trail.add(self._record(scope, visited, status))
                 told = True
@@ -139,7 +139,7 @@ class Audited:
             status=status,
             method=scope.get("method", "GET")[:MAX_CHARS],
             route=next((route for match, route in self._routes if match(path)), path[:MAX_CHARS]),
-            remote=visited.remote,
+            remote=visited.remote[:MAX_CHARS],
             key_id=visited.key_id,
             scope=visited.scope,
             project_id=visited.project[:MAX_CHARS],
@@ -157,14 +157,14 @@ class Audited:
         return _cut({name: value for name, value in given if name in self._parameters})
 
 
-def _status(message: Message) -> int | None:
+def _status(message: Message, visited: Visit) -> int | None:
     """Return the status that a message begins an answer with."""
     match message["type"]:
         case "http.response.start" | "websocket.http.response.start":
             status: int = message["status"]
             return status
         case "websocket.accept" | "websocket.send":  # its key may come in a message
-            return 101
+            return visited.status
     return None
 
 

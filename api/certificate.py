@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import ipaddress
 import os
 import socket
 import ssl
+import tempfile
 from pathlib import Path
 
 from cryptography import x509
@@ -69,13 +71,9 @@ def self_signed(names: list[str]) -> bytes:
 
 def _write(path: Path, content: bytes) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    new = path.with_name(f".{path.name}.{os.getpid()}")
-    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(content)
-    # Of two processes that start at the same time the first to come keeps its own.
-    try:
-        os.link(new, path)
-    except FileExistsError:
-        pass
-    finally:
-        new.unlink()
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.") as new:
+        new.write(content)
+        new.flush()
+        # Of two processes that start at the same time the first to come keeps its own.
+        with contextlib.suppress(FileExistsError):
+            os.link(new.name, path)

@@ -9,7 +9,7 @@ import re
 from collections.abc import Awaitable, Callable
 
 import structlog
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -50,6 +50,8 @@ class Resource:
             answer = await self._answered(request)
         except ApiError as error:
             answer = refusal(request, error)
+        except ClientDisconnect:
+            raise  # nobody is left to be answered; `api.errors` counts it
         except Exception as error:  # noqa: BLE001  whatever it was, the client gets Tastypie's words
             _log.error("request failed", method=request.method, path=request.url.path, error=repr(error))
             answer = unforeseen(request)

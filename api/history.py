@@ -177,7 +177,14 @@ def page_sql(query: HistoryQuery) -> tuple[str, dict[str, Any]]:
 
 def item(row: Row, runs: Iterable[Run] = ()) -> dict[str, Any]:
     """Return an event as history shows it, with the runs that it triggered; what is unknown is left out."""
-    always = {
+    known = {name: value for name, value in _texts_and_flags(row).items() if value}
+    known |= {name: value for name, value in _numbers(row).items() if value is not None}
+    details = msgspec.json.decode(row.details) if row.details else {}
+    return details | _always(row, runs) | known
+
+
+def _always(row: Row, runs: Iterable[Run]) -> dict[str, Any]:
+    return {
         "eventId": row.event_id,
         "projectId": row.project_id,
         "filename": row.path,
@@ -192,7 +199,11 @@ def item(row: Row, runs: Iterable[Run] = ()) -> dict[str, Any]:
         "duplicate": row.duplicate,
         "workflows": [{"name": run.workflow, "state": run.state} for run in runs],
     }
-    texts_and_flags = {
+
+
+def _texts_and_flags(row: Row) -> dict[str, Any]:
+    """Return what is unknown where it is empty or false."""
+    return {
         "renamedTo": row.renamed_to,
         "moved": row.moved,
         "isDir": row.is_dir,
@@ -206,7 +217,10 @@ def item(row: Row, runs: Iterable[Run] = ()) -> dict[str, Any]:
         "keyId": row.key_id,
         "late": row.late,
     }
-    numbers = {
+
+
+def _numbers(row: Row) -> dict[str, int | None]:
+    return {
         "uid": row.uid,
         "pid": row.pid,
         "ownerUid": row.owner_uid,
@@ -214,7 +228,3 @@ def item(row: Row, runs: Iterable[Run] = ()) -> dict[str, Any]:
         "mode": row.mode,
         "mtimeNs": row.mtime_ns,
     }
-    known = {name: value for name, value in texts_and_flags.items() if value}
-    known |= {name: value for name, value in numbers.items() if value is not None}
-    details = msgspec.json.decode(row.details) if row.details else {}
-    return details | always | known

@@ -28,7 +28,8 @@ from api.qumulo_errors import (
 )
 from api.qumulo_ref import Asked
 from api.settings import ApiSettings
-from api.virtual_tree import Node, VirtualTree
+from api.tree_rows import Node
+from api.virtual_tree import VirtualTree
 from processors import topics
 from processors.registry import Key, Registry
 

@@ -26,7 +26,10 @@ SCHEMAS: Json = {
     "SignedIn": record(["bearer_token"], bearer_token=TEXT),
     "Myself": record(["id", "name"], id=_ID, name=TEXT),
     "Roles": {"type": "array", "items": record(["role_name"], role_name=TEXT)},
-    "NotifySettings": record([], recursive_mode={"enum": ["ENABLED", "DISABLED_ERROR", "DISABLED_IGNORE"]}),
+    "NotifySettings": record(
+        ["recursive_mode"], recursive_mode={"enum": ["ENABLED", "DISABLED_ERROR", "DISABLED_IGNORE"]}
+    )
+    | {"additionalProperties": False},
     "Attributes": record(["path", "name", "id", "type"], path=TEXT, name=TEXT, id=_ID, type=TEXT),
     "Ids": {"type": "array", "maxItems": MAX_IDS, "items": {"anyOf": [_ID, {"type": "integer"}]}},
     "Paths": {"type": "array", "items": record(["id", "path"], id=_ID, path=TEXT)},

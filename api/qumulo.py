@@ -9,9 +9,10 @@ import hashlib
 import importlib.metadata
 import re
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
+from aiokafka.errors import KafkaError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
@@ -20,7 +21,7 @@ from starlette.types import ASGIApp
 from api import auth, visit
 from api.access import Access
 from api.body import read_body
-from api.errors import BadRequest
+from api.errors import BadRequest, Unavailable
 from api.notify import Notify
 from api.qumulo_attributes import attributes
 from api.qumulo_errors import Endpoint, NoSuchEntry, answering, existing
@@ -40,6 +41,10 @@ _TOKEN = re.compile(r"[A-Za-z0-9_.~-]+")
 class _Login(msgspec.Struct):
     username: str
     password: str
+
+
+class _Settings(msgspec.Struct, forbid_unknown_fields=True):
+    recursive_mode: Literal["ENABLED", "DISABLED_ERROR", "DISABLED_IGNORE"]
 
 
 class Qumulo:
@@ -109,8 +114,8 @@ class Qumulo:
         key = await self._access.authenticate(_authorization(request))
         if request.method == "PUT":
             auth.check_scope(key, auth.ADMIN)
-            await self._keep(await _json(request, NotifySettings))
-            await self._registry().catch_up()
+            wanted = await _json(request, _Settings)
+            await self._change(NotifySettings(wanted.recursive_mode))
         return JSONResponse(msgspec.to_builtins(self._registry().notify_settings))
 
     async def file(self, request: Request) -> ASGIApp:
@@ -138,6 +143,14 @@ class Qumulo:
                 raise NoSuchEntry(f"nothing has the id {str(identity)[:40]}")
             found.append({"id": node.file_id, "path": node.path})
         return JSONResponse(found)
+
+    async def _change(self, settings: NotifySettings) -> None:
+        registry = self._registry()
+        try:
+            await self._keep(settings)
+            await registry.catch_up()
+        except (KafkaError, OSError, TimeoutError) as error:
+            raise Unavailable("settings cannot be kept right now", code="registry_unavailable") from error
 
     async def _reader(self, authorization: bytes | None) -> Key:
         visit.note(scope=auth.READ)

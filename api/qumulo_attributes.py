@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from api.virtual_tree import Node, Row
+from api.tree_rows import Node, Row
 from processors.instants import iso
 
 _BLOCK_BYTES = 4096

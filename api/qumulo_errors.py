@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from api.errors import ApiError, BadRequest, NotFound, Unavailable
-from api.virtual_tree import Node
+from api.tree_rows import Node
 
 Endpoint = Callable[[Request], Awaitable[ASGIApp]]
 

@@ -17,6 +17,7 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 from pydantic import ValidationError
+from starlette.types import ASGIApp
 
 from agent import log
 from agent.kafka import KafkaSettings
@@ -94,7 +95,15 @@ def _serve(
     secured: tuple[socket.socket, ssl.SSLContext] | None,
     settings: ApiSettings,
 ) -> None:
-    config = uvicorn.Config(
+    # After a clean stop uvicorn raises the signal again: by then there is nothing left to do.
+    for caught in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(caught, lambda *_: None)
+    _Server(configuration(app, settings), secured).run(sockets=[listening])
+
+
+def configuration(app: ASGIApp, settings: ApiSettings) -> uvicorn.Config:
+    """Return how an application is served; what trusted proxies say of a client counts for all of it."""
+    return uvicorn.Config(
         app,
         loop="uvloop",
         http=protocol(settings),
@@ -105,10 +114,6 @@ def _serve(
         server_header=False,
         timeout_graceful_shutdown=settings.shutdown_grace_s,
     )
-    # After a clean stop uvicorn raises the signal again: by then there is nothing left to do.
-    for caught in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(caught, lambda *_: None)
-    _Server(config, secured).run(sockets=[listening])
 
 
 def _give_up(message: str) -> int:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from pathlib import Path
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -25,7 +26,7 @@ class ApiSettings(BaseSettings):
     max_held_body_bytes: int = Field(default=64 * 1024 * 1024, ge=1024 * 1024)
     """Bodies of all requests under way together; more are answered 503."""
     max_requests: int = Field(default=10_000, ge=1)
-    """Requests under way at one time, streams among them; more are answered 503 at once."""
+    """Requests under way at one time, exports among them; more are answered 503 at once."""
     head_timeout_s: float = Field(default=10, gt=0)
     """How long a request's head may take, from its first byte or from connecting; then it is answered 408."""
     body_timeout_s: float = Field(default=30, gt=0)
@@ -91,3 +92,13 @@ class ApiSettings(BaseSettings):
     """Where a certificate that is made is kept; unset: `fswire/api` below the user's data directory."""
     shutdown_grace_s: int = Field(default=10, ge=1)
     """How long a stop waits for requests under way."""
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_addresses(cls, given: str) -> str:
+        for proxy in given.split(",") if given else ():
+            try:
+                ip_network(proxy.strip())
+            except ValueError as error:
+                raise ValueError(f"addresses and networks are wanted, such as 10.0.0.0/8: {error}") from None
+        return given

@@ -26,6 +26,7 @@ from api.sql_rows import row_filter
 from processors.registry import Key
 
 TIMEOUT_EXCEEDED = 159
+SYNTAX_ERROR = 62
 """ClickHouse's error code."""
 
 
@@ -114,10 +115,12 @@ async def _guarded(query: str, rows: str | None, tables: frozenset[str]) -> str:
 
 def _refusal(refused: Refused) -> BadRequest | QueryTimeout:
     kind = QueryTimeout if refused.code == TIMEOUT_EXCEEDED else BadRequest
+    # Of a syntax error it repeats the statement around the query, with paths of its own.
+    said = "ClickHouse cannot read the query" if refused.code == SYNTAX_ERROR else str(refused)
     return kind(
-        str(refused),
+        said,
         code="query_timeout" if kind is QueryTimeout else "query_failed",
-        details=[Detail("query", str(refused))],
+        details=[Detail("query", said)],
         more={"clickhouseCode": refused.code},
     )
 

@@ -16,6 +16,7 @@ from typing import ClassVar
 import sqlglot
 from sqlglot import exp
 from sqlglot.dialects.clickhouse import ClickHouse
+from sqlglot.errors import ParseError, TokenError
 from sqlglot.parsers.clickhouse import ClickHouseParser
 from sqlglot.tokens import TokenType  # type: ignore[attr-defined]  # it is the documented place
 
@@ -37,6 +38,10 @@ from api.sql_names import TABLES, is_function, may_precede_parenthesis
 
 # What it cannot parse it logs in full: that is the reader's text, and here it is refused anyway.
 logging.getLogger("sqlglot").setLevel(logging.CRITICAL)
+
+
+_SHOWN_CHARS = 64
+"""Of a name or a word that a message repeats."""
 
 
 class QueryRefused(ValueError):
@@ -67,9 +72,19 @@ def guard(sql: str, row_filter: str | None, tables: frozenset[str] = TABLES) -> 
         _read_again(safe)
     except QueryRefused:
         raise
-    except Exception:  # noqa: BLE001  sqlglot raises anything on what it was not made for
-        raise QueryRefused("cannot be read: expected one SELECT of ClickHouse's SQL") from None
+    except Exception as error:  # noqa: BLE001  sqlglot raises anything on what it was not made for
+        raise QueryRefused(f"cannot be read as one SELECT of ClickHouse's SQL{_where(error)}") from None
     return f"EXPLAIN {explain[1] or ''}{explain[2]} {safe}" if explain else safe
+
+
+def _where(error: Exception) -> str:
+    """Return the place that a parser complains of; what else it says is of its own insides."""
+    if isinstance(error, TokenError):
+        return ": a string, a quoted name or a comment has no end"
+    if not isinstance(error, ParseError) or not error.errors:
+        return ""
+    found = error.errors[0]
+    return f": line {found['line']}, at or before {str(found['highlight'])[:_SHOWN_CHARS]!r}"
 
 
 def _safe(tree: exp.Expression, row_filter: str | None, tables: frozenset[str]) -> str:
@@ -98,7 +113,9 @@ def _parse(sql: str) -> exp.Expression:
     if len(statements) != 1:
         raise QueryRefused("must be one statement")
     if not isinstance(statements[0], exp.Select | exp.SetOperation | exp.Subquery):
-        raise QueryRefused("must be a SELECT, or EXPLAIN of a SELECT")
+        raise QueryRefused(
+            "must be a SELECT, or EXPLAIN of a SELECT; what columns a table has tells SELECT * FROM … LIMIT 0"
+        )
     return statements[0]
 
 
@@ -125,6 +142,8 @@ def _check(node: exp.Expr) -> None:
 
 def _check_clauses(query: exp.Expression) -> None:
     query.set("format", None)  # the answer has a format of its own
+    if isinstance(query, exp.Select) and not query.expressions:
+        raise QueryRefused("must name something to SELECT")
     for clause, value in query.args.items():
         if value and clause not in CLAUSES:
             raise QueryRefused(f"must not use {clause.upper()}")
@@ -133,7 +152,7 @@ def _check_clauses(query: exp.Expression) -> None:
 def _check_table(table: exp.Table) -> None:
     given = {name for name, value in table.args.items() if value}
     if not isinstance(table.this, exp.Identifier):
-        raise QueryRefused(f"must not use the table function {table.name[:64]}")
+        raise QueryRefused(f"must not use the table function {table.this.name[:_SHOWN_CHARS]}")
     if given - {"this", "alias", "joins"}:
         raise QueryRefused("must name its tables by their names alone: " + ", ".join(sorted(TABLES)))
 
@@ -158,9 +177,9 @@ def _check_in(node: exp.In) -> None:
 def _check_function(call: exp.Expr) -> None:
     name = call.name.lower()
     if not is_function(name):
-        raise QueryRefused(f"must not use the function {call.name[:64]}")
+        raise QueryRefused(_of_function(call.name))
     if name in HIGHER_ORDER and len(call.expressions) > 1 and not isinstance(call.expressions[0], exp.Lambda):
-        raise QueryRefused(f"must give {call.name[:64]} a function of the form x -> …")
+        raise QueryRefused(f"must give {call.name[:_SHOWN_CHARS]} a function of the form x -> …")
 
 
 def _check_name(name: exp.Identifier | exp.Var) -> None:
@@ -190,7 +209,9 @@ def _replace_table(table: exp.Table, ctes: set[str], row_filter: str | None, tab
         table.set("this", exp.to_identifier(CTE_PREFIX + name, quoted=True))
         table.set("alias", alias)
     elif name not in tables:
-        raise QueryRefused(f"must not use the table {name[:64]}; there are " + ", ".join(sorted(tables)))
+        raise QueryRefused(
+            f"must not use the table {name[:_SHOWN_CHARS]}; there are " + ", ".join(sorted(tables))
+        )
     elif row_filter is not None:
         final = "FINAL" if isinstance(table.parent, exp.Final) else ""
         # As WHERE it could be tried after the reader's own conditions, whose errors would tell of other rows:
@@ -222,7 +243,13 @@ def _check_calls(safe: str) -> None:
     """Whatever stands before a parenthesis in the text that will run is looked at once more, as text."""
     for word, quoted in _words_before_parenthesis(safe):
         if not (is_function(word) if quoted else may_precede_parenthesis(word)):
-            raise QueryRefused(f"must not use the function {word[:64]}")
+            raise QueryRefused(_of_function(word))
+
+
+def _of_function(name: str) -> str:
+    return (
+        f"must not use the function {name[:_SHOWN_CHARS]}, only those that compute from their arguments alone"
+    )
 
 
 def _words_before_parenthesis(sql: str) -> Iterator[tuple[str, bool]]:

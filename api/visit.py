@@ -13,7 +13,7 @@ from ipaddress import IPv6Address, ip_address
 class Visit:
     """Who asks for what."""
 
-    __slots__ = ("filters", "key_id", "project", "remote", "scope")
+    __slots__ = ("filters", "key_id", "project", "remote", "scope", "status")
 
     def __init__(self, remote: str = "") -> None:
         self.remote = remote
@@ -22,6 +22,8 @@ class Visit:
         self.scope = ""
         """What the request needed; empty until it is known."""
         self.project = ""
+        self.status = 101
+        """What a WebSocket's messages amount to in HTTP: it is open, or has been refused."""
         self.filters: dict[str, str] = {}
         """What narrows the answer, beyond the query parameters that are described."""
 
@@ -64,3 +66,8 @@ def note(*, scope: str | None = None, project: str | None = None, **filters: str
     visit.scope = scope if scope is not None else visit.scope
     visit.project = project if project is not None else visit.project
     visit.filters |= filters
+
+
+def refuse(status: int) -> None:
+    """Note that what a WebSocket's message asks for is refused, as a request would be with that status."""
+    current().status = status

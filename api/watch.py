@@ -230,6 +230,7 @@ class _Client:
                 else:
                     answers.put(Refused("permission_denied", "the first message is to be 'authenticate'"))
         except ApiError as refused:
+            visit.refuse(refused.status)
             answers.put(Refused("permission_denied", refused.message))
             raise
         finally:

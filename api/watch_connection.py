@@ -163,7 +163,7 @@ class Connection:
     async def _why_missing(self, path: str) -> Refused:
         """Tell a path that is not there from one below a file, which is `unknown` to `distant`."""
         try:
-            nodes = await self._tree.look_all([each.encode() for each in above(path)], self.key)
+            nodes = await self._tree.look_all([each.encode() for each in above(path)], self.key, wait=False)
         except ApiError as error:
             return Refused("other", error.message)
         if all(node is None or node.is_dir for node in nodes.values()):

@@ -26,11 +26,11 @@ Project = Annotated[str | None, typer.Option(help="Those of this project alone."
 
 @letters.command("list")
 def list_letters(reason: Reason = None, project: Project = None, directory: DataDir = None) -> None:
-    """Print place, time, project, reason and detail of each."""
+    """Print place, time, project, reason and detail of each, and when it was last replayed."""
     connection.use_quietly(directory)
     found = asyncio.run(_chosen(None, reason, project))
     output.rows(
-        ("place", "received", "project", "topic", "reason", "detail", "size"),
+        ("place", "received", "project", "topic", "reason", "detail", "size", "replayed"),
         (
             (
                 str(each.place),
@@ -40,6 +40,7 @@ def list_letters(reason: Reason = None, project: Project = None, directory: Data
                 each.content.reason,
                 each.content.detail,
                 each.content.size,
+                each.replayed or None,
             )
             for each in found
         ),
@@ -63,30 +64,41 @@ def replay_letters(
     places: Places = None,
     reason: Reason = None,
     project: Project = None,
-    everything: Annotated[bool, typer.Option("--all", help="Every letter there is.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Every letter that was not replayed yet.")
+    ] = False,
     directory: DataDir = None,
 ) -> None:
-    """Try letters again, once what was wrong is mended; what is taken by now is not taken twice."""
+    """Try letters again, once what was wrong is mended; what is taken by now is not taken twice.
+
+    One that was replayed before is tried again only where its PLACE is given.
+    """
     connection.use_quietly(directory)
     if not (places or reason or project or everything):
         raise ArgumentRefused("say which: places, --reason, --project or --all")
+
+    async def again() -> bool:
+        chosen = await _chosen(places, reason, project)
+        return await _replayed([each for each in chosen if places or not each.replayed])
+
+    raise typer.Exit(0 if asyncio.run(again()) else 1)
+
+
+async def _replayed(chosen: list[Letter]) -> bool:
+    """Try letters again, say of each what came of it; tell whether none was refused."""
     with needs("server"):
         from processors.clickhouse import ClickHouseSettings
         from processors.letters import ReplayRefused, replay
-
-    async def again() -> int:
-        kafka, clickhouse, refused = KafkaSettings(), ClickHouseSettings(), 0
-        for letter in await _chosen(places, reason, project):
-            try:
-                await replay(letter, kafka, clickhouse)
-            except ReplayRefused as error:
-                refused += 1
-                print(f"{letter.place}: not replayed: {error}")
-            else:
-                print(f"{letter.place}: replayed")
-        return refused
-
-    raise typer.Exit(int(asyncio.run(again()) > 0))
+    kafka, clickhouse, refused = KafkaSettings(), ClickHouseSettings(), 0
+    for letter in chosen:
+        try:
+            await replay(letter, kafka, clickhouse)
+        except ReplayRefused as error:
+            refused += 1
+            print(f"{letter.place}: not replayed: {error}")
+        else:
+            print(f"{letter.place}: replayed")
+    return not refused
 
 
 async def _chosen(places: list[str] | None, reason: str | None, project: str | None) -> list[Letter]:
@@ -97,13 +109,17 @@ async def _chosen(places: list[str] | None, reason: str | None, project: str | N
         wanted = {Place.parse(place) for place in places or ()}
     except ValueError:
         raise ArgumentRefused(f"{places}: a place is PARTITION:OFFSET, as `list` shows it") from None
-    found = [
-        letter
-        async for letter in read(KafkaSettings())
-        if (not wanted or letter.place in wanted)
-        and reason in (None, letter.content.reason)
-        and project in (None, letter.project)
-    ]
-    if missing := wanted - {letter.place for letter in found}:
+    found: dict[Place, Letter] = {}
+    async for letter in read(KafkaSettings()):
+        if letter.marks is not None:
+            if letter.marks in found:
+                found[letter.marks] = found[letter.marks]._replace(replayed=letter.content.received)
+        elif (
+            (not wanted or letter.place in wanted)
+            and reason in (None, letter.content.reason)
+            and project in (None, letter.project)
+        ):
+            found[letter.place] = letter
+    if missing := wanted - found.keys():
         raise ArgumentRefused(f"there is no dead letter {min(missing)}")
-    return found
+    return list(found.values())

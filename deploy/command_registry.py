@@ -82,30 +82,31 @@ def rotate_token(
     """Give a project a new ingress token; the former one counts beside it for a time. Prints until when."""
     connection.use_quietly(directory)
     overlap_ns = duration_ns(overlap)
-    token = _token(ingress_token)
+    until_ns = asyncio.run(_rotated(name, _token(ingress_token), overlap_ns))
+    print(f"{name}: the former token counts until {_moment(until_ns)}")
+
+
+async def _rotated(name: str, token: str | None, overlap_ns: int) -> int:
+    """Write a project's new token down; return until when the former one counts. Raises ArgumentRefused."""
     with needs("server"):
         import msgspec
 
         from processors.credentials import hash_secret
         from processors.registry import write
-
-    async def rotate() -> int:
-        kafka = KafkaSettings()
-        async with reading_registry(kafka) as registry:
-            project = registry.project(name)
-        if project is None or project.ingress_token_hash is None or token is None:
-            raise ArgumentRefused(f"there is no project {name!r} with an ingress token")
-        until_ns = time.time_ns() + overlap_ns
-        rotated = msgspec.structs.replace(
-            project,
-            ingress_token_hash=hash_secret(token),
-            former_token_hash=project.ingress_token_hash,
-            former_token_until_ns=until_ns,
-        )
-        await write(kafka, rotated)
-        return until_ns
-
-    print(f"{name}: the former token counts until {_moment(asyncio.run(rotate()))}")
+    kafka = KafkaSettings()
+    async with reading_registry(kafka) as registry:
+        project = registry.project(name)
+    if project is None or project.ingress_token_hash is None or token is None:
+        raise ArgumentRefused(f"there is no project {name!r} with an ingress token")
+    until_ns = time.time_ns() + overlap_ns
+    rotated = msgspec.structs.replace(
+        project,
+        ingress_token_hash=hash_secret(token),
+        former_token_hash=project.ingress_token_hash,
+        former_token_until_ns=until_ns,
+    )
+    await write(kafka, rotated)
+    return until_ns
 
 
 @projects.command("allow")

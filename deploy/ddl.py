@@ -13,7 +13,7 @@ KEPT = {
     "events": "received",
     "sessions": "received",
     "dead_letters": "received",
-    "activity": "minute",
+    "activity": "received",
     "latency": "minute",
     "audit": "at",
     "run_states": "updated",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Sequence
 
+_VISIBLE = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
+"""Control characters as a person is shown them: a file's name could move the cursor, or more."""
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
@@ -27,7 +29,7 @@ def table(head: Sequence[str], body: Iterable[Sequence[object]]) -> None:
     for name in head:
         drawn.add_column(Text(name))
     for row in body:
-        drawn.add_row(*(Text("" if value is None else _plain(value)) for value in row))
+        drawn.add_row(*(Text("" if value is None else _plain(value).translate(_VISIBLE)) for value in row))
     Console().print(drawn)
 
 

@@ -1,4 +1,7 @@
-"""What could not be taken, parked in `fswire.dead-letters`: why, where it stood, its bytes cut at 64 KiB."""
+"""What could not be taken, parked in `fswire.dead-letters`: why, where it stood, its bytes cut at 64 KiB.
+
+Beside the letters stand marks, of the reason `replayed`: the letter at their position was tried again.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,8 @@ from processors.instants import iso_of_ms
 
 MAX_BYTES = 64 * 1024
 MAX_DETAIL = 500
+REPLAYED = "replayed"
+"""Reason of a mark; its topic, partition and offset are the letter's own."""
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
@@ -69,6 +74,14 @@ def letter(record: Parked, value: bytes | None, refusal: Refusal) -> bytes:
             iso_of_ms(record.received_ms),
         )
     )
+
+
+def mark(tried: DeadLetter, topic: str, partition: int, offset: int, now_ms: int) -> bytes:
+    """Return the record that marks a letter as replayed, which stands at that place of the dead letters."""
+    place = {"topic": topic, "partition": partition, "offset": offset, "received": iso_of_ms(now_ms)}
+    nothing = {"value_b64": None, "truncated": False, "size": 0}
+    said = {"reason": REPLAYED, "detail": f"parked as {tried.reason}, tried again"}
+    return _encode(msgspec.structs.replace(tried, **place, **nothing, **said))
 
 
 def pieces(batch: Batch) -> list[bytes]:

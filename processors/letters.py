@@ -1,13 +1,16 @@
 """Dead letters read back: which there are, what they hold, and how what they hold is tried again.
 
 A raw record goes back to `fswire.raw`, where the hole that it left takes it as late; a row that ClickHouse
-refused goes to ClickHouse again. Either can be done twice: what is there already is not taken again.
+refused goes to ClickHouse again. Either can be done twice: what is there already is not taken again. What a
+client asked of the file monitor is not tried again: later commands were decided without it. A mark behind
+a letter says that it was.
 """
 
 from __future__ import annotations
 
 import asyncio
 import base64
+import time
 from collections.abc import AsyncIterator
 from typing import NamedTuple
 
@@ -16,9 +19,9 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from agent.event import decode_batch
 from agent.kafka import MAX_RECORD_BYTES, KafkaSettings, partition_of
-from processors import rows, tables, topics
+from processors import dead_letters, rows, tables, topics
 from processors.clickhouse import ClickHouseSettings, connect
-from processors.dead_letters import DeadLetter
+from processors.dead_letters import REPLAYED, DeadLetter
 from processors.recovery import reading
 
 _POLL_MS = 1_000
@@ -53,6 +56,14 @@ class Letter(NamedTuple):
 
     place: Place
     content: DeadLetter
+    replayed: str = ""
+    """When it was tried again, the last time; empty: never, or nobody has looked."""
+
+    @property
+    def marks(self) -> Place | None:
+        """Return the place of the letter that this record marks as replayed; None: it is a letter itself."""
+        is_mark = self.content.reason == REPLAYED
+        return Place(self.content.partition, self.content.offset) if is_mark else None
 
     @property
     def value(self) -> bytes | None:
@@ -68,7 +79,10 @@ class Letter(NamedTuple):
 
 
 async def read(kafka: KafkaSettings) -> AsyncIterator[Letter]:
-    """Yield every letter that the topic holds now, by partition and offset. Raises KafkaError."""
+    """Yield every letter and mark that the topic holds now, by partition and offset. Raises KafkaError.
+
+    A mark stands in its letter's partition, after it.
+    """
     consumer = AIOKafkaConsumer(
         kafka.topic(topics.DEAD_LETTERS),
         **kafka.client(),
@@ -98,7 +112,10 @@ async def one(kafka: KafkaSettings, place: Place) -> Letter:
         record = await consumer.getone(partition)
     if record.offset != place.offset:
         raise UnknownLetter(f"there is no dead letter {place}")
-    return Letter(place, msgspec.json.decode(record.value or b"", type=DeadLetter))
+    letter = Letter(place, msgspec.json.decode(record.value or b"", type=DeadLetter))
+    if letter.marks is not None:
+        raise UnknownLetter(f"{place} is no dead letter: it says that {letter.marks} was replayed")
+    return letter
 
 
 async def _read_partition(consumer: AIOKafkaConsumer, partition: TopicPartition) -> AsyncIterator[Letter]:
@@ -123,7 +140,19 @@ def aimed_at(letter: Letter) -> str:
 
 
 async def replay(letter: Letter, kafka: KafkaSettings, clickhouse: ClickHouseSettings) -> None:
-    """Try a letter again. Raises ReplayRefused, KafkaError, ClickHouseUnavailable and RowsRefused."""
+    """Try a letter again, and mark it.
+
+    Raises ReplayRefused, KafkaError, ClickHouseUnavailable and RowsRefused.
+    """
+    await _try_again(letter, kafka, clickhouse)
+    topic = kafka.topic(topics.DEAD_LETTERS)
+    mark = dead_letters.mark(letter.content, topic, *letter.place, time.time_ns() // 1_000_000)
+    key = f"{topic}/{letter.place.partition}".encode()
+    async with AIOKafkaProducer(**kafka.producer()) as producer:
+        await producer.send_and_wait(topic, mark, key, letter.place.partition)
+
+
+async def _try_again(letter: Letter, kafka: KafkaSettings, clickhouse: ClickHouseSettings) -> None:
     content, value = letter.content, letter.value
     if value is None:
         raise ReplayRefused("its bytes are not there: it says that records were lost")
@@ -132,6 +161,8 @@ async def replay(letter: Letter, kafka: KafkaSettings, clickhouse: ClickHouseSet
     if content.topic == kafka.topic(topics.RAW):
         await _to_raw(value, kafka)
         return
+    if content.topic == kafka.topic(topics.TRANSFER_COMMANDS):
+        raise ReplayRefused("later commands were decided without it: make the request again")
     table = next((each for each in tables.TABLES if kafka.topic(each.topic) == content.topic), None)
     if table is None:
         raise ReplayRefused(f"nothing is known of topic {content.topic}")
@@ -144,15 +175,11 @@ async def _to_raw(value: bytes, kafka: KafkaSettings) -> None:
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise ReplayRefused(f"it still is no batch: {error}") from error
     topic = kafka.topic(topics.RAW)
-    producer = AIOKafkaProducer(**kafka.producer())
-    await producer.start()
-    try:
+    async with AIOKafkaProducer(**kafka.producer()) as producer:
         partitions = len(await producer.partitions_for(topic))
         await producer.send_and_wait(
             topic, value, project.encode(), partition=partition_of(project, partitions)
         )
-    finally:
-        await producer.stop()
 
 
 class _Row(NamedTuple):

@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 from mode import Service
 
-from agent.kafka import MAX_RECORD_BYTES, KafkaSettings
+from agent.kafka import KafkaSettings
 from agent.log import Throughput
 from processors import broker, topics
 from processors.commits import Commits, SessionLost
@@ -170,17 +170,11 @@ class Normalize(Service):  # type: ignore[misc]
             self.add_future(self.crash(error))
 
     def _new_consumer(self) -> AIOKafkaConsumer:
-        settings = self._settings
         return AIOKafkaConsumer(
             **self._kafka.client(),
-            group_id=settings.group,
+            **self._settings.member(),
+            group_id=self._settings.group,
             auto_offset_reset="none",
-            enable_auto_commit=False,
-            session_timeout_ms=settings.session_timeout_ms,
-            rebalance_timeout_ms=settings.session_timeout_ms,
-            heartbeat_interval_ms=settings.heartbeat_interval_ms,
-            fetch_max_wait_ms=settings.fetch_max_wait_ms,
-            max_partition_fetch_bytes=2 * MAX_RECORD_BYTES,
         )
 
 

@@ -86,6 +86,10 @@ class Publisher:
             _log.warning("outcomes asked for on a partition that does not exist", outcomes=len(outcomes))
         await self._send(topics.OUTCOMES, known)
 
+    async def park(self, letters: Sequence[Addressed]) -> None:
+        """Append dead letters that no chunk has."""
+        await self._send(topics.DEAD_LETTERS, letters)
+
     async def _append(self, name: str, partition: int, records: Sequence[Record]) -> None:
         await append(self.producer, self._kafka.topic(name), partition, records)
 

@@ -14,12 +14,12 @@ from typing import Literal, TypeVar
 
 import msgspec
 import structlog
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka import AIOKafkaProducer, ConsumerRecord
 
 from agent.kafka import KafkaSettings
 from agent.paths import is_project_id
 from processors import topics
+from processors.followed import Followed
 from processors.workflow import Workflow
 
 Kind = Literal["project", "pattern", "key", "workflow", "setting"]
@@ -70,23 +70,15 @@ class NotifySettings(msgspec.Struct, frozen=True):
 
 Entries = Project | Pattern | Key | Workflow | NotifySettings
 _NOTIFY = "notify"
-_POLL_MS = 1_000
-_FETCH_WAIT_MS = 100
-_BACK_OFF_S = 1.0
 _log = structlog.get_logger()
 _encode = msgspec.json.Encoder().encode
 
 
-class Registry:
+class Registry(Followed):
     """A view that is right up to a moment ago; `catch_up` makes it right up to now."""
 
     def __init__(self, kafka: KafkaSettings) -> None:
-        self._kafka = kafka
-        self._partition = TopicPartition(kafka.topic(topics.REGISTRY), 0)
-        self._consumer: AIOKafkaConsumer | None = None
-        self._follower: asyncio.Task[None] | None = None
-        self._position = 0
-        self._moved = asyncio.Condition()
+        super().__init__(kafka, topics.REGISTRY)
         self._projects: dict[str, Project] = {}
         self._patterns: dict[str, Pattern] = {}
         self._keys: dict[str, Key] = {}
@@ -96,44 +88,6 @@ class Registry:
         self._workflows: dict[str, Workflow] = {}
         self.workflows: Mapping[str, Workflow] = MappingProxyType(self._workflows)
         self._settings: dict[str, NotifySettings] = {}
-
-    async def start(self) -> None:
-        """Read the topic to its end, then follow it until `stop`. Raises KafkaError where it cannot."""
-        self._consumer = AIOKafkaConsumer(
-            **self._kafka.client(),
-            group_id=None,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            # a request for the end offset waits behind the fetch that is under way
-            fetch_max_wait_ms=_FETCH_WAIT_MS,
-        )
-        try:
-            await self._consumer.start()
-            self._consumer.assign([self._partition])
-            await self._consumer.seek_to_beginning(self._partition)
-            self._follower = asyncio.create_task(self._follow(self._consumer))
-            await self.catch_up()
-        except BaseException:
-            await self.stop()
-            raise
-
-    async def stop(self) -> None:
-        """Stop following and disconnect; the view stays readable."""
-        follower, self._follower = self._follower, None
-        if follower is not None:
-            follower.cancel()
-            await asyncio.wait([follower])
-        consumer, self._consumer = self._consumer, None
-        if consumer is not None:
-            await consumer.stop()
-
-    async def catch_up(self) -> None:
-        """Return once everything written before this call has been read. Raises KafkaError."""
-        if self._consumer is None:
-            raise RuntimeError("the registry is not started")
-        end = (await self._consumer.end_offsets([self._partition]))[self._partition]
-        async with self._moved:
-            await self._moved.wait_for(lambda: self._position >= end)
 
     def project(self, identity: str) -> Project | None:
         """Return a registered project."""
@@ -154,20 +108,9 @@ class Registry:
         """Return the settings of change notify."""
         return self._settings.get(_NOTIFY, NotifySettings())
 
-    async def _follow(self, consumer: AIOKafkaConsumer) -> None:
-        while True:
-            try:
-                polled = await consumer.getmany(self._partition, timeout_ms=_POLL_MS)
-                position = await consumer.position(self._partition)
-            except KafkaError as error:
-                _log.warning("the registry cannot be read, trying again", error=repr(error))
-                await asyncio.sleep(_BACK_OFF_S)
-                continue
-            for record in polled.get(self._partition, ()):
-                self._take(record.key, record.value)
-            async with self._moved:
-                self._position = position
-                self._moved.notify_all()
+    def take_record(self, record: ConsumerRecord[bytes, bytes]) -> None:
+        """Fold a record in."""
+        self._take(record.key, record.value)
 
     def _take(self, key: bytes | None, value: bytes | None) -> None:
         try:

@@ -17,7 +17,7 @@ from mode import Service
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from agent.kafka import MAX_RECORD_BYTES, KafkaSettings
+from agent.kafka import KafkaSettings
 from processors import runs, topics
 from processors.actions import ActionFailed, Actions
 from processors.commits import Commits, SessionLost
@@ -214,14 +214,9 @@ class Runner(Service):  # type: ignore[misc]
     def _new_consumer(self) -> AIOKafkaConsumer:
         return AIOKafkaConsumer(
             **self._kafka.client(),
+            **self._worker.member(),
             group_id=self._settings.group,
             auto_offset_reset="earliest",
-            enable_auto_commit=False,
-            session_timeout_ms=self._worker.session_timeout_ms,
-            rebalance_timeout_ms=self._worker.session_timeout_ms,
-            heartbeat_interval_ms=self._worker.heartbeat_interval_ms,
-            fetch_max_wait_ms=self._worker.fetch_max_wait_ms,
-            max_partition_fetch_bytes=2 * MAX_RECORD_BYTES,
         )
 
 

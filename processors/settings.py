@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from agent.kafka import MAX_RECORD_BYTES
 
 
 class ProcessorsSettings(BaseSettings):
@@ -41,3 +44,14 @@ class ProcessorsSettings(BaseSettings):
     """How long a chunk under way may take to end when its partition is given away, or the worker stops."""
     log_level: str = "INFO"
     """`DEBUG`, `INFO`, `WARNING` or `ERROR`."""
+
+    def member(self) -> dict[str, Any]:
+        """Return the arguments of a consumer that is a member of a group, and says itself what is done."""
+        return {
+            "enable_auto_commit": False,
+            "session_timeout_ms": self.session_timeout_ms,
+            "rebalance_timeout_ms": self.session_timeout_ms,
+            "heartbeat_interval_ms": self.heartbeat_interval_ms,
+            "fetch_max_wait_ms": self.fetch_max_wait_ms,
+            "max_partition_fetch_bytes": 2 * MAX_RECORD_BYTES,
+        }

@@ -36,8 +36,9 @@ from processors import plan as plans
 from processors import sink_gaps, tables
 from processors.clickhouse import ClickHouseSettings, ClickHouseUnavailable
 from processors.commits import NONE_COMMITTED_S
+from processors.lean_reading import read_rows
 from processors.plan import Mark
-from processors.rows import KafkaRecord, Table, slim
+from processors.rows import KafkaRecord, Row, Table, slim
 from processors.sink_database import Database, Outage
 from processors.sink_parking import Parking
 from processors.sink_partition import Limits, Outlets, PartitionLost, PartitionSink
@@ -163,7 +164,8 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]
         for place, sink in list(self._sinks.items()):
             records = batches.get(place, [])
             if records:
-                sink.offer([slim(record) for record in records], records[-1].offset + 1)
+                held = records if isinstance(records[0], Row) else [slim(record) for record in records]
+                sink.offer(held, records[-1].offset + 1)
             elif sink.taking_over and place in self._consumer.assignment():
                 sink.offer([], await self._consumer.position(place))
         self._throttle()
@@ -317,6 +319,7 @@ def main() -> int:
     """Run one sink until SIGTERM or SIGINT; return the exit status."""
     log.configure("sink")
     gc.set_threshold(_GC_THRESHOLD, 20, 20)
+    read_rows()
     try:
         uvloop.run(_run())
     except KafkaError as error:

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from agent.event import Reply
+from processors.decode import Refusal
 from processors.transfer_records import Phase
 
 
@@ -143,3 +144,14 @@ Command = Create | Put | Patch | Delete | Clear | Replace | Change | Cancel | Re
 
 encode = msgspec.json.Encoder().encode
 decode = msgspec.json.Decoder(Command).decode
+
+
+def read(value: bytes | None) -> Command | Refusal:
+    """Return what a record asks for, or why it cannot be read."""
+    try:
+        command: Command = decode(value or b"")
+    except msgspec.ValidationError as error:
+        return Refusal("wrong_shape", str(error))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return Refusal("not_json", str(error))
+    return command

@@ -28,8 +28,10 @@ class Root:
         try:
             path.mkdir(mode=0o750, parents=True, exist_ok=True)
             self.path = path.resolve()
-            self._lock = (self.path / _LOCK).open("a")
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with contextlib.ExitStack() as held:
+                self._lock = held.enter_context((self.path / _LOCK).open("a"))
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                held.pop_all()
         except BlockingIOError:
             raise RootRefused(f"root = {path}: another `fswire transfers` writes there") from None
         except OSError as error:

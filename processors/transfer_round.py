@@ -228,8 +228,7 @@ class Round:
         await self._ended()
 
     async def _pause(self, failure: TransferFailed, attempts: int) -> None:
-        settings = self._tools.settings
-        pause_s = min(settings.first_retry_s * 2 ** (attempts - 1), settings.longest_retry_s)
+        pause_s = self._tools.settings.pause_s(attempts)
         retry_at = iso(time.time_ns() + int(pause_s * 1e9))
         told = {"attempts": attempts, "error": f"{failure.status}: {failure}"[:500], "retry_at": retry_at}
         await self._report(progress=self._part_bytes(), **told)

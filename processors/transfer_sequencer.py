@@ -1,25 +1,39 @@
 """The service that decides file monitor commands: one after the other, by one worker at a time.
 
-In: `fswire.transfer-commands`. Out: `fswire.transfers`, and answers on `fswire.outcomes`. Written, then
-answered, then committed: whoever takes over decides again what was not written, and answers again what was
-not answered. A worker that lost its place is refused by the broker (`processors.producers`: fence).
+In: `fswire.transfer-commands`. Out: `fswire.transfers`, answers on `fswire.outcomes`, and what cannot be read
+on `fswire.dead-letters`. Written, then answered, then committed: whoever takes over decides again what was
+not written, and answers again what was not answered. A worker that lost its place is refused by the broker
+(`processors.producers`: fence).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import msgspec
 import structlog
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.errors import IllegalStateError, KafkaError, OffsetOutOfRangeError
+from aiokafka import (
+    AIOKafkaConsumer,
+    AIOKafkaProducer,
+    ConsumerRebalanceListener,
+    ConsumerRecord,
+    TopicPartition,
+)
+from aiokafka.errors import (
+    IllegalStateError,
+    KafkaError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+)
 from mode import Service
 
-from agent.kafka import MAX_RECORD_BYTES, KafkaSettings
-from processors import topics, transfer_commands
+from agent.kafka import KafkaSettings
+from processors import dead_letters, topics, transfer_commands
 from processors.commits import NONE_COMMITTED_S
+from processors.dead_letters import Parked
+from processors.decode import Refusal
 from processors.outcomes import Outcome
 from processors.outcomes import encode as encode_outcome
 from processors.outputs import Addressed
@@ -33,7 +47,7 @@ from processors.transfer_records import OWNER_KEY, Answer, marks_of
 
 GROUP = "transfer-sequencer"
 """Consumer group, behind the prefix of the topics."""
-TOPICS = (topics.TRANSFER_COMMANDS, topics.TRANSFERS, topics.OUTCOMES)
+TOPICS = (topics.TRANSFER_COMMANDS, topics.TRANSFERS, topics.OUTCOMES, topics.DEAD_LETTERS)
 _POLL_MS = 1_000
 _BACK_OFF_S = 1.0
 _CHUNK = 500
@@ -84,6 +98,8 @@ class Sequencer(Service):  # type: ignore[misc]
         while not self.should_stop:
             try:
                 await self._step()
+            except NoOffsetForPartitionError:
+                continue  # it was given to this worker a moment ago: recovery says where to go on
             except OffsetOutOfRangeError:
                 self._ledger = None
             except (KafkaError, IllegalStateError, OSError) as error:
@@ -105,13 +121,22 @@ class Sequencer(Service):  # type: ignore[misc]
             self._ledger = recovered if rebalances == self._rebalances else None
         polled = await consumer.getmany(timeout_ms=_POLL_MS, max_records=_CHUNK)
         for records in polled.values():
+            commands = await self._readable(records)
             ledger = self._ledger
             if ledger is None:
                 return  # given away meanwhile
-            commands = [read for read in map(_read, records) if read is not None]
             for batch in ledger.decide(commands):
                 await self._write(batch)
             await consumer.commit({self._asked: records[-1].offset + 1})
+
+    async def _readable(self, records: Sequence[ConsumerRecord[bytes, bytes]]) -> list[Read]:
+        """Return the commands; what is none is parked."""
+        found = [(record, transfer_commands.read(record.value)) for record in records]
+        letters = [_letter(record, told) for record, told in found if isinstance(told, Refusal)]
+        if letters:
+            await self._publisher.park(letters)
+            _log.warning("commands of the file monitor parked in dead-letters", letters=len(letters))
+        return [Read(record.offset, told) for record, told in found if not isinstance(told, Refusal)]
 
     async def _write(self, batch: Batch) -> None:
         offset = 0
@@ -181,26 +206,17 @@ class Sequencer(Service):  # type: ignore[misc]
         return self._consumer
 
     def _new_consumer(self) -> AIOKafkaConsumer:
-        settings = self._settings
         return AIOKafkaConsumer(
             **self._kafka.client(),
+            **self._settings.member(),
             group_id=self._kafka.topic(GROUP),
             auto_offset_reset="none",
-            enable_auto_commit=False,
-            session_timeout_ms=settings.session_timeout_ms,
-            rebalance_timeout_ms=settings.session_timeout_ms,
-            heartbeat_interval_ms=settings.heartbeat_interval_ms,
-            fetch_max_wait_ms=settings.fetch_max_wait_ms,
-            max_partition_fetch_bytes=2 * MAX_RECORD_BYTES,
         )
 
 
-def _read(record: Any) -> Read | None:
-    try:
-        return Read(record.offset, transfer_commands.decode(record.value or b""))
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        _log.warning("a command of the file monitor is not readable", offset=record.offset, error=str(error))
-        return None
+def _letter(record: ConsumerRecord[bytes, bytes], refusal: Refusal) -> Addressed:
+    parked = Parked(record.topic, record.partition, record.offset, record.timestamp, record.key)
+    return Addressed(dead_letters.key(parked), dead_letters.letter(parked, record.value, refusal))
 
 
 def _fold(ledger: Ledger, record: Any) -> None:

@@ -7,6 +7,9 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+_MOST_DOUBLINGS = 60
+"""Beyond any pause that can be set, and far below what overflows a float."""
+
 
 class TransferSettings(BaseSettings):
     """Where files land, and how much transfers may take of network and disk."""
@@ -43,3 +46,8 @@ class TransferSettings(BaseSettings):
     """How often progress is told."""
     log_level: str = "INFO"
     """`DEBUG`, `INFO`, `WARNING` or `ERROR`."""
+
+    def pause_s(self, attempts: int) -> float:
+        """Return the pause after so many tries in a row that brought nothing new."""
+        doublings = min(attempts - 1, _MOST_DOUBLINGS)
+        return float(min(self.first_retry_s * 2**doublings, self.longest_retry_s))

@@ -1,24 +1,17 @@
-"""All transfers in memory, as `fswire.transfers` tells them: the same in every process that follows it.
-
-`reach` and `catch_up` wait until the view holds what was written before; without them it is right up to a
-moment ago.
-"""
+"""All transfers in memory, as `fswire.transfers` tells them: the same in every process that follows it."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 
 import structlog
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka import ConsumerRecord
 
-from agent.kafka import MAX_RECORD_BYTES, KafkaSettings
+from agent.kafka import KafkaSettings
 from processors import topics
+from processors.followed import Followed
 from processors.transfer_records import Marks, Transfer, Transfers, marks_of
 
-_POLL_MS = 1_000
-_BACK_OFF_S = 1.0
 _log = structlog.get_logger()
 
 Told = Callable[[int, Transfer | None, Marks], None]
@@ -29,94 +22,16 @@ def _untold(_identity: int, _now: Transfer | None, _marks: Marks) -> None:
     return None
 
 
-class View:
-    """Follows the topic from its beginning, outside any group, until `stop`."""
+class View(Followed):
+    """The transfers; a decision is there whole or not at all."""
 
     def __init__(self, kafka: KafkaSettings, told: Told = _untold) -> None:
+        super().__init__(kafka, topics.TRANSFERS)
         self.transfers = Transfers()
-        self._kafka = kafka
         self._told = told
-        self._partition = TopicPartition(kafka.topic(topics.TRANSFERS), 0)
-        self._reader: AIOKafkaConsumer | None = None
-        self._asker: AIOKafkaConsumer | None = None
-        self._follower: asyncio.Task[None] | None = None
-        self._position = 0
-        self._moved = asyncio.Condition()
 
-    async def start(self) -> None:
-        """Read the topic to its end, then follow it. Raises KafkaError."""
-        try:
-            self._reader = await self._connected()
-            # a question for the end waits behind the fetch that is under way on the same connection
-            self._asker = await self._connected()
-            self._reader.assign([self._partition])
-            await self._reader.seek_to_beginning(self._partition)
-            self._follower = asyncio.create_task(self._follow(self._reader))
-            await self.catch_up()
-        except BaseException:
-            await self.stop()
-            raise
-
-    async def stop(self) -> None:
-        """Stop following and disconnect; what is held stays readable."""
-        follower, self._follower = self._follower, None
-        if follower is not None:
-            follower.cancel()
-            await asyncio.wait([follower])
-        for consumer in (self._reader, self._asker):
-            if consumer is not None:
-                await consumer.stop()
-        self._reader = self._asker = None
-
-    async def catch_up(self) -> None:
-        """Return once everything written before this call is held. Raises KafkaError."""
-        if self._asker is None:
-            raise RuntimeError("the view is not started")
-        await self.reach((await self._asker.end_offsets([self._partition]))[self._partition])
-
-    async def reach(self, offset: int) -> None:
-        """Return once everything before an offset is held."""
-        if self._position < offset:
-            async with self._moved:
-                await self._moved.wait_for(lambda: self._position >= offset)
-
-    async def changed(self, holds: Callable[[], bool]) -> None:
-        """Return once a condition holds; it is asked after each change."""
-        async with self._moved:
-            await self._moved.wait_for(holds)
-
-    async def _connected(self) -> AIOKafkaConsumer:
-        consumer = AIOKafkaConsumer(
-            **self._kafka.client(),
-            group_id=None,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            max_partition_fetch_bytes=4 * MAX_RECORD_BYTES,
-        )
-        try:
-            await consumer.start()
-        except BaseException:
-            await consumer.stop()
-            raise
-        return consumer
-
-    async def _follow(self, reader: AIOKafkaConsumer) -> None:
-        while True:
-            try:
-                polled = await reader.getmany(self._partition, timeout_ms=_POLL_MS)
-                position = await reader.position(self._partition)
-            except KafkaError as error:
-                _log.warning("transfers cannot be read, trying again", error=repr(error))
-                await asyncio.sleep(_BACK_OFF_S)
-                continue
-            # no wait between the records of one decision: a reader sees all of it or nothing
-            for record in polled.get(self._partition, ()):
-                self._take(record)
-            async with self._moved:
-                self._position = position
-                self._moved.notify_all()
-
-    def _take(self, record: ConsumerRecord[bytes, bytes]) -> None:
+    def take_record(self, record: ConsumerRecord[bytes, bytes]) -> None:
+        """Fold a record in, and tell of it."""
         try:
             marks = marks_of(record.headers)
             identity = self.transfers.take(record.key or b"", record.value)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import secrets
 import signal
@@ -261,6 +262,7 @@ def main() -> int:
     """Run one worker until SIGTERM or SIGINT; return its exit status."""
     settings, kafka = TransferSettings(), KafkaSettings()
     log.configure("transfers", level=settings.log_level)
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what matters of it is said once, here
     try:
         root = Root(settings.root)
     except RootRefused as error:

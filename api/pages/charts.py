@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 WIDTH = 1000.0
 HEIGHT = 100.0
 _BAR_SHARE = 0.82
 _DAY_S = 86_400
+_YEAR_S = 31_557_600
+"""With its share of a leap day: some hours beside New Year, which no chart of years shows."""
 _X_STEPS_S = (
     *(60, 300, 600, 1800, 3600, 7200, 10_800, 21_600, 43_200),
-    *(days * _DAY_S for days in (1, 2, 7, 14, 30, 91, 365)),
+    *(days * _DAY_S for days in (1, 2, 7, 14, 30, 91)),
+    *(years * _YEAR_S for years in (1, 2, 5, 10, 20)),
 )
 _X_TICKS = 7
 _THRESHOLDS = (1.0, 2.0, 2.5, 5.0, 10.0)
@@ -189,6 +192,8 @@ def _runs(over: Window, points: Mapping[int, float], top: float) -> list[str]:
 
 def _clock(at_s: int, step_s: int) -> str:
     at = datetime.fromtimestamp(at_s, UTC)
+    if step_s >= _YEAR_S:
+        return f"{at + timedelta(days=1):%Y}"
     if step_s >= 28 * 86400:
         return f"{at:%b %Y}"
     if step_s >= 86400 or (at.hour == at.minute == 0):

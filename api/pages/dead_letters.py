@@ -27,10 +27,13 @@ SHOWN_BYTES = 8 * 1024
 _LETTER = """toValidUTF8(project_id) AS project, source_topic, source_partition, source_offset, reason,
     detail, size, truncated, toUnixTimestamp64Micro(received) AS received_us, kafka_partition, kafka_offset,
     concat(leftPad(toString(kafka_partition), 10, '0'), '.', leftPad(toString(kafka_offset), 20, '0'))
-        AS id"""
+        AS id,
+    toBool((kafka_partition, kafka_offset) GLOBAL IN (
+        SELECT source_partition, source_offset FROM dead_letters WHERE ROWS AND reason = 'replayed'
+    )) AS replayed"""
 _LETTERS = f"""
 SELECT {_LETTER}, '' AS value_b64 FROM dead_letters FINAL
-WHERE ROWS AND ({{reason:String}} = '' OR reason = {{reason:String}})
+WHERE ROWS AND reason != 'replayed' AND ({{reason:String}} = '' OR reason = {{reason:String}})
     AND ({{project:String}} = '' OR project_id = {{project:String}})
     AND (received_us, id) < ({{before_us:Int64}}, {{before_id:String}})
 ORDER BY received_us DESC, id DESC
@@ -38,10 +41,12 @@ LIMIT {{rows:UInt32}}
 """  # noqa: S608  our own columns; values are bound
 _ONE = f"""
 SELECT {_LETTER}, base64Encode(value) AS value_b64 FROM dead_letters FINAL
-WHERE ROWS AND kafka_partition = {{partition:UInt32}} AND kafka_offset = {{offset:UInt64}}
+WHERE ROWS AND reason != 'replayed'
+    AND kafka_partition = {{partition:UInt32}} AND kafka_offset = {{offset:UInt64}}
 """  # noqa: S608
 _REASONS = (
-    "SELECT reason, count() AS letters FROM dead_letters FINAL WHERE ROWS GROUP BY reason ORDER BY reason"
+    "SELECT reason, count() AS letters FROM dead_letters FINAL "
+    "WHERE ROWS AND reason != 'replayed' GROUP BY reason ORDER BY reason"
 )
 
 
@@ -60,6 +65,7 @@ class Shown(msgspec.Struct):
     kafka_partition: int
     kafka_offset: int
     id: str
+    replayed: bool
     value_b64: str
 
     @property

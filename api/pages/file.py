@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlencode
 
@@ -12,14 +13,14 @@ from starlette.routing import Route
 
 from agent.paths import MAX_PATH_BYTES
 from api.errors import BadRequest
-from api.history import item
+from api.history import Row, Run, item
 from api.pages import event_row, file_past
 from api.pages.attributes import Difference, differences
 from api.pages.event_row import EventRow
-from api.pages.file_queries import MOST, FileQueries, Told
+from api.pages.file_queries import FileQueries
 from api.pages.parts import Parts
 
-ROWS = 50
+ROWS = 40
 """They lie far apart in the table: each costs a granule to read."""
 NEWEST = 2**63 - 1
 
@@ -37,10 +38,11 @@ class File:
         path, before = _path(request), _before(request)
         queries = FileQueries(self._parts, project, path, before)
         state, (told, former) = await asyncio.gather(queries.state(), file_past.told_of(queries, path))
-        contents = file_past.contents(told)
+        rows = await queries.rows(told[:ROWS])
+        contents = file_past.contents(rows)
         content = state.sha256_hex if state else contents[0].sha256_hex if contents else ""
-        events, copies = await asyncio.gather(
-            self._events(queries, project, told[:ROWS]),
+        runs, copies = await asyncio.gather(
+            self._parts.history.runs(project, rows),
             queries.elsewhere(content, reader.rows) if content else _nothing(),
         )
         return self._parts.site.page(
@@ -51,24 +53,21 @@ class File:
             project=project,
             path=path,
             state=state,
-            events=events,
+            events=[_shown(row, runs.get(row.event_id, ())) for row in rows],
             contents=contents,
-            who=file_past.who(told),
-            looked_at=len(told) if len(told) >= MOST else None,
+            who=file_past.who(rows),
+            looked_at=len(rows) if len(told) > ROWS else None,
             former=former,
             content=content,
             copies=copies,
             first=_address(project, path) if before != NEWEST else None,
-            next=_address(project, path, told[ROWS - 1].kafka_offset) if len(told) > ROWS else None,
+            next=_address(project, path, told[ROWS - 1]) if len(told) > ROWS else None,
         )
 
-    async def _events(
-        self, queries: FileQueries, project: str, told: list[Told]
-    ) -> list[tuple[EventRow, list[Difference]]]:
-        rows = await queries.rows(told)
-        runs = await self._parts.history.runs(project, rows)
-        shown = [event_row.of_item(item(row, runs.get(row.event_id, ()))) for row in rows]
-        return [(row, differences(row)) for row in shown]
+
+def _shown(row: Row, runs: Sequence[Run]) -> tuple[EventRow, list[Difference]]:
+    shown = event_row.of_item(item(row, runs))
+    return shown, differences(shown)
 
 
 async def _nothing() -> list[Any]:

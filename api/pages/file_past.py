@@ -1,4 +1,4 @@
-"""A file's past, put together: what was told of it, newest first, and by contents and by who did it."""
+"""A file's past, put together: where it was told, newest first; by contents, and by who did it."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ import asyncio
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from api.history import Row
 from api.pages import file_names, lineage
 from api.pages.file_queries import FileQueries, Told
 from api.pages.lineage import Segment, Turn
 
 MAX_ROUNDS = 8
 """How often renames of former names are looked for."""
-MOST_SHOWN = 30
-"""Contents, and who; the last ones."""
 _WITH_CONTENT = frozenset(("created", "modified", "written", "renamed", "deleted"))
 
 
@@ -37,15 +36,15 @@ class Who(NamedTuple):
     last_us: int
 
 
-async def told_of(queries: FileQueries, path: str) -> tuple[list[Told], list[str]]:
-    """Return what was told of a path and of what came to it, newest first; and the former names."""
+async def told_of(queries: FileQueries, path: str) -> tuple[list[int], list[str]]:
+    """Return where a path was told of, and what came to it: offsets, newest first; and former names."""
     lines = file_names.lines(path)
     own, came = await asyncio.gather(queries.own(), queries.came(lines))
     names = await _former(queries, path, came)
-    came = [each for each in came if each.renamed_to == path]
-    found = {each.kafka_offset: each for each in [*own, *came, *await queries.under(names)]}
+    arrived = [each.kafka_offset for each in came if each.renamed_to == path]
+    under = [each.kafka_offset for each in await queries.under(names)]
     former = dict.fromkeys(segment.name for segment in names if segment.name not in lines)
-    return [found[offset] for offset in sorted(found, reverse=True)], list(former)
+    return sorted({*own, *arrived, *under}, reverse=True), list(former)
 
 
 async def _former(queries: FileQueries, path: str, renames: list[Told]) -> list[Segment]:
@@ -69,22 +68,22 @@ async def _turns(queries: FileQueries, names: set[str]) -> set[Turn]:
     return {each.turn for told in found for each in told}
 
 
-def contents(told: Iterable[Told]) -> list[Content]:
+def contents(rows: Iterable[Row]) -> list[Content]:
     """Return the contents that were seen, the last first."""
     seen: dict[str, Content] = {}
-    for each in told:
-        if each.sha256_hex and each.event in _WITH_CONTENT:
-            last = seen.get(each.sha256_hex) or Content(each.sha256_hex, each.size, 0, 0, each.at_us)
-            seen[each.sha256_hex] = last._replace(events=last.events + 1, first_us=each.at_us)
-    return list(seen.values())[:MOST_SHOWN]
+    for row in rows:
+        if row.sha256_hex and row.event in _WITH_CONTENT:
+            last = seen.get(row.sha256_hex) or Content(row.sha256_hex, row.size, 0, 0, row.occurred_us)
+            seen[row.sha256_hex] = last._replace(events=last.events + 1, first_us=row.occurred_us)
+    return list(seen.values())
 
 
-def who(told: Iterable[Told]) -> list[Who]:
+def who(rows: Iterable[Row]) -> list[Who]:
     """Return who did something to the file, the last first."""
     seen: dict[tuple[int | None, str, str], Who] = {}
-    for each in told:
-        by = (each.uid, each.exe, each.key_id)
+    for row in rows:
+        by = (row.uid, row.exe, row.key_id)
         if by != (None, "", ""):
-            last = seen.get(by) or Who(*by, events=0, last_us=each.at_us)
+            last = seen.get(by) or Who(*by, events=0, last_us=row.occurred_us)
             seen[by] = last._replace(events=last.events + 1)
-    return list(seen.values())[:MOST_SHOWN]
+    return list(seen.values())

@@ -1,7 +1,7 @@
-"""What a file's page asks the database: first where things were told of it, in few columns, then rows.
+"""What a file's page asks the database: first where things were told of it, then the rows that are shown.
 
-The projection of the table finds a path, its primary key finds rows; renames to a name are looked for in two
-small columns of all events of the project.
+A projection of the table has the offsets of a path in their order, so that the newest are found without
+reading others; each row costs a granule then. Renames to a name are found by an index of their own.
 """
 
 from __future__ import annotations
@@ -16,28 +16,27 @@ from api.pages.lineage import Moment, Segment, Turn
 from api.pages.parts import Parts
 
 MOST = 200
-"""Of the newest events that are looked at: they lie far apart in the table, each costs a granule to read."""
+"""Of the newest events that are looked for at one time."""
 MAX_NAMES = 32
 """Former names that are looked at, the last ones."""
+_PLACES = """
+SELECT kafka_offset FROM events
+WHERE project_id = {project:String} AND path = {path:String} AND kafka_offset < {before:UInt64}
+ORDER BY kafka_offset DESC LIMIT 200
+"""
 _TOLD = """
-SELECT kafka_offset, toUnixTimestamp64Micro(occurred) AS at_us, raw_offset, raw_index, event_id, event, path,
-    renamed_to, size, if(sha256 = toFixedString('', 32), '', lower(hex(sha256))) AS sha256_hex,
-    uid, exe, key_id
+SELECT kafka_offset, toUnixTimestamp64Micro(occurred) AS at_us, raw_offset, raw_index, event, path, renamed_to
 FROM events
 WHERE project_id = {project:String} AND kafka_offset < {before:UInt64} AND WHAT
 ORDER BY kafka_offset DESC LIMIT 200
 """
-_OWN = "path = {path:String}"
 _CAME = "event = 'renamed' AND renamed_to IN {names:Array(String)}"
 _LEFT = "path IN {names:Array(String)} AND event IN ('deleted', 'renamed')"
 _AT = "(toUnixTimestamp64Micro(occurred), toInt64(raw_offset), toInt64(raw_index))"
 _ROWS = f"""
 SELECT {history.COLUMNS} FROM events
-WHERE project_id = {{project:String}}
-    AND (occurred, event_id) IN (
-        SELECT fromUnixTimestamp64Micro(place.1, 'UTC'), place.2
-        FROM (SELECT arrayJoin({{places:Array(Tuple(Int64, String))}}) AS place)
-    )
+WHERE project_id = {{project:String}} AND kafka_offset IN {{offsets:Array(UInt64)}}
+ORDER BY kafka_offset DESC
 """  # noqa: S608  our own columns
 _NOW = """
 SELECT is_dir, size, filetype, if(sha256 = toFixedString('', 32), '', lower(hex(sha256))) AS sha256_hex, mode,
@@ -57,27 +56,25 @@ ORDER BY told_us DESC LIMIT 20
 
 
 class Told(msgspec.Struct, frozen=True):
-    """Where something was told of a file, and what the lists of contents and of actors are made from."""
+    """Where something was told of a file, and what it means for its names."""
 
     kafka_offset: int
     at_us: int
     raw_offset: int
     raw_index: int
-    event_id: str
     event: str
     path: str
     renamed_to: str
-    size: int
-    sha256_hex: str
-    uid: int | None
-    exe: str
-    key_id: str
 
     @property
     def turn(self) -> Turn:
         """Return what it means for the names of files."""
         at = Moment(self.at_us, self.raw_offset, self.raw_index)
         return Turn(at, self.path, (self.renamed_to or None) if self.event == "renamed" else None)
+
+
+class _Place(msgspec.Struct):
+    kafka_offset: int
 
 
 class State(msgspec.Struct):
@@ -109,16 +106,17 @@ class Copy(msgspec.Struct):
 
 
 class FileQueries:
-    """The queries about one path of a project; lists of `Told` come newest first, from below `before`."""
+    """The queries about one path of a project; what was told comes newest first, from below `before`."""
 
     def __init__(self, parts: Parts, project: str, path: str, before: int) -> None:
         self._parts = parts
         self._path = {"project": project, "path": path}
         self._bounds = {"project": project, "before": before}
 
-    async def own(self) -> list[Told]:
-        """Return what was told under the path itself."""
-        return await self._told(_OWN, self._path)
+    async def own(self) -> list[int]:
+        """Return the offsets of what was told under the path itself."""
+        found = await self._parts.rows(_PLACES, self._path | self._bounds, _Place)
+        return [place.kafka_offset for place in found]
 
     async def came(self, names: Iterable[str]) -> list[Told]:
         """Return what was renamed to these names."""
@@ -132,13 +130,10 @@ class FileQueries:
         """Return what was told under these names in their times."""
         return await self._told(*_within(names[:MAX_NAMES])) if names else []
 
-    async def rows(self, told: Sequence[Told]) -> list[history.Row]:
-        """Return the events with all that is known of them, in the same order."""
-        if not told:
-            return []
-        parameters = self._path | {"places": [(each.at_us, each.event_id) for each in told]}
-        found = {row.event_id: row for row in await self._parts.rows(_ROWS, parameters, history.Row)}
-        return [found[each.event_id] for each in told if each.event_id in found]
+    async def rows(self, offsets: Sequence[int]) -> list[history.Row]:
+        """Return the events at these offsets with all that is known of them."""
+        parameters = self._path | {"offsets": offsets}
+        return await self._parts.rows(_ROWS, parameters, history.Row) if offsets else []
 
     async def state(self) -> State | None:
         """Return what is at the path now, None where nothing is."""

@@ -76,7 +76,7 @@ class Histogram:
     async def _span(self, project: str) -> _Span:
         now_s = int(time.time())
         rows = await self._parts.rows(
-            "SELECT toUnixTimestamp(min(minute)) AS from_s, toUnixTimestamp(max(minute)) + 60 AS to_s "
+            "SELECT toInt64(min(minute)) AS from_s, toInt64(max(minute)) + 60 AS to_s "
             "FROM activity WHERE project_id = {project:String} AND minute < toDateTime({to_s:UInt32}) "
             "HAVING count() > 0",
             {"project": project, "to_s": now_s + AHEAD_S},
@@ -87,7 +87,7 @@ class Histogram:
     async def _summed(self, filters: Filters, over: Window) -> list[_Count]:
         event = " AND event = {event:String}" if filters.event is not None else ""
         return await self._ask(
-            "SELECT intDiv(toUnixTimestamp(minute), {width_s:UInt32}) * {width_s:UInt32} AS start_s, "  # noqa: S608
+            "SELECT intDiv(toInt64(minute), {width_s:UInt32}) * {width_s:UInt32} AS start_s, "  # noqa: S608
             "event, sum(events) AS events FROM activity WHERE project_id = {project:String} "
             "AND minute >= toDateTime({start_s:UInt32}) AND minute < toDateTime({end_s:UInt32})"
             f"{event} GROUP BY start_s, event",
@@ -98,8 +98,8 @@ class Histogram:
     async def _counted(self, filters: Filters, over: Window) -> list[_Count]:
         where, given = where_sql(filters)
         return await self._ask(
-            "SELECT intDiv(toUnixTimestamp(occurred), {width_s:UInt32}) * {width_s:UInt32} AS start_s, "  # noqa: S608
-            f"event, count() AS events FROM events WHERE {where} "
+            "SELECT intDiv(toUnixTimestamp64Second(occurred), {width_s:UInt32}) * {width_s:UInt32} AS start_s"  # noqa: S608
+            f", event, count() AS events FROM events WHERE {where} "
             "AND occurred >= toDateTime({start_s:UInt32}) AND occurred < toDateTime({end_s:UInt32}) "
             "GROUP BY start_s, event",
             over,

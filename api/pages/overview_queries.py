@@ -15,7 +15,7 @@ PROJECTS_SHOWN = 12
 
 T = TypeVar("T")
 
-_BUCKET = "intDiv(toUnixTimestamp(minute), {width_s:UInt32}) * {width_s:UInt32}"
+_BUCKET = "intDiv(toInt64(minute), {width_s:UInt32}) * {width_s:UInt32}"
 _SINCE = "minute >= toDateTime({from_s:UInt32}) AND minute < toDateTime({to_s:UInt32})"
 
 
@@ -109,7 +109,7 @@ class Overview:
         """Return the busiest projects."""
         return await self._ask(
             "SELECT project_id, sum(events) AS events, sum(bytes) AS bytes, "  # noqa: S608  ours
-            "toUnixTimestamp(max(minute)) AS last_s, "
+            "toInt64(max(minute)) AS last_s, "
             f"sumMap([{_BUCKET}], [activity.events]) AS map, map.1 AS starts_s, map.2 AS counts "
             f"FROM activity WHERE {rows} AND {_SINCE} GROUP BY project_id "
             f"ORDER BY events DESC, project_id LIMIT {PROJECTS_SHOWN}",

@@ -17,9 +17,9 @@ ROWS = 100
 _DAY_S = 86_400
 _HOUR_S = 3_600
 _ACTIVITY = """
-SELECT project_id, sum(activity.events) AS events, toUnixTimestamp(max(minute)) AS last_s,
+SELECT project_id, sum(activity.events) AS events, toInt64(max(minute)) AS last_s,
     sumIf(activity.events, minute >= LATELY) AS lately,
-    sumMapIf([intDiv(toUnixTimestamp(minute), 3600) * 3600], [activity.events], minute >= LATELY) AS map,
+    sumMapIf([intDiv(toInt64(minute), 3600) * 3600], [activity.events], minute >= LATELY) AS map,
     map.1 AS starts_s, map.2 AS counts
 FROM activity WHERE project_id IN {projects:Array(String)} GROUP BY project_id
 """.replace("LATELY", "toDateTime({from_s:UInt32})")

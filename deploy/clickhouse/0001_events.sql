@@ -34,6 +34,7 @@ CREATE TABLE IF NOT EXISTS events
     details String COMMENT 'JSON object of what has no column: filenameB64, renamedToB64, birthNs, acl, flags, streams, previous, gap, fields, extra',
     sent DateTime64(6, 'UTC') COMMENT 'When its agent sent it' CODEC(Delta, ZSTD(1)),
     received DateTime64(6, 'UTC') COMMENT 'When the broker took it' CODEC(Delta, ZSTD(1)),
+    skew_us Int64 ALIAS greatest(toUnixTimestamp64Micro(occurred) - toUnixTimestamp64Micro(received), 0) COMMENT 'Microseconds by which its source was ahead of the broker; 0 where it was not',
     kafka_topic LowCardinality(String) COMMENT 'Topic of its record',
     kafka_partition UInt32 COMMENT 'Partition of its record',
     kafka_offset UInt64 COMMENT 'Offset of its record: one row per record' CODEC(DoubleDelta, ZSTD(1)),
@@ -43,10 +44,11 @@ CREATE TABLE IF NOT EXISTS events
     INDEX kafka (kafka_partition, kafka_offset) TYPE minmax GRANULARITY 1,
     INDEX content sha256 TYPE bloom_filter(0.01) GRANULARITY 1,
     INDEX names concat(path, '\0', renamed_to) TYPE text(tokenizer = ngrams(3)),
-    PROJECTION path_history (SELECT _part_offset ORDER BY project_id, path)
+    INDEX renamed renamed_to TYPE bloom_filter(0.01) GRANULARITY 1,
+    PROJECTION path_history (SELECT _part_offset ORDER BY project_id, path, kafka_offset)
 )
 ENGINE = MergeTree
 PARTITION BY toYYYYMM(received)
 ORDER BY (project_id, occurred, event_id)
-SETTINGS default_compression_codec = 'ZSTD(1)', non_replicated_deduplication_window = 10000, ttl_only_drop_parts = 1
+SETTINGS index_granularity = 4096, default_compression_codec = 'ZSTD(1)', non_replicated_deduplication_window = 10000, ttl_only_drop_parts = 1
 COMMENT 'One row per event';

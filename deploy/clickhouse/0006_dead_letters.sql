@@ -4,7 +4,7 @@ CREATE TABLE IF NOT EXISTS dead_letters
     source_topic LowCardinality(String) COMMENT 'Topic that it was read from',
     source_partition UInt32 COMMENT 'Partition there',
     source_offset UInt64 COMMENT 'Offset there',
-    reason LowCardinality(String) COMMENT 'One word, such as not_json or unknown_project',
+    reason LowCardinality(String) COMMENT 'One word, such as not_json or unknown_project; replayed: no letter, but the mark that the one at source_partition:source_offset was tried again',
     detail String COMMENT 'What was expected and what came' CODEC(ZSTD(1)),
     size UInt64 COMMENT 'Length of the whole value',
     truncated Bool COMMENT 'Bytes are missing: it cannot be replayed',

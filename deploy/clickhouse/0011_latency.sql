@@ -11,4 +11,4 @@ ENGINE = AggregatingMergeTree
 PARTITION BY toYYYYMM(minute)
 ORDER BY (project_id, minute)
 SETTINGS non_replicated_deduplication_window = 10000, ttl_only_drop_parts = 1
-COMMENT 'Time from event to row, of events that the kernel or a client told';
+COMMENT 'Time from event to row, of events that the kernel told; of those that a client told, from when the api took them';

@@ -26,6 +26,7 @@ from tests.integration import running
 
 EVENTS = 20_000_000
 DEPTH = 1_000_000
+NEWEST = 50
 TIMES = 100
 WARM_UP = 5
 _MERGING_S = 600
@@ -106,7 +107,9 @@ def _measures(reader: Reader) -> list[Measure]:
             lambda _: _sql(reader, f"project_id = '{BIG}' AND event = 'renamed'"),
         ),
         Measure(
-            "history of a path, by SQL", 150, lambda number: _path_history(reader, paths[number % len(paths)])
+            f"newest {NEWEST} of a path, by SQL",
+            150,
+            lambda number: _path_history(reader, paths[number % len(paths)]),
         ),
         Measure("page of a file", 150, file),
         Measure("overview page", 400, lambda _: _got(reader.pages.get("/pages/"))),
@@ -140,8 +143,10 @@ def _sql(reader: Reader, where: str) -> object:
 
 def _path_history(reader: Reader, path: str) -> object:
     query = (
-        f"SELECT occurred, event, size, lower(hex(sha256)), event_id FROM events WHERE project_id = '{BIG}' "
-        f"AND path = '{path}' ORDER BY occurred DESC LIMIT 100"
+        "SELECT occurred, event, size, lower(hex(sha256)), event_id FROM events "
+        f"WHERE project_id = '{BIG}' AND kafka_offset IN (SELECT kafka_offset FROM events "
+        f"WHERE project_id = '{BIG}' AND path = '{path}' ORDER BY kafka_offset DESC LIMIT {NEWEST}) "
+        "ORDER BY kafka_offset DESC"
     )
     return _got(reader.api.post("/v1/sql", json={"query": query}))
 

@@ -1,6 +1,6 @@
 """A real Chromium for tests of the pages, by Playwright, and what a test wants to know of a browser.
 
-Fixtures, imported by the modules that use them:
+Fixtures, which conftest lends to all modules:
 
 - `chromium`: the browser, one for the module. Skipped where there is none, an error where it is required.
 - `visitor`: a `Visitor`, a fresh browser profile at the stack's pages: `visitor.sign_in()`, `visitor.page`,
@@ -29,7 +29,7 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
-from tests.integration.conftest import cannot_start
+from tests.integration.lacking import cannot_start
 from tests.integration.running import Stack
 
 ARGUMENTS = (

@@ -8,6 +8,8 @@
 - `kafka`: `agent.kafka.KafkaSettings` of an empty broker, no topics on it; use random topic names or a random
   `topic_prefix` (`kafka.model_copy(update={"topic_prefix": "t-…."})`). `broker`: its bootstrap servers.
 
+- `line`: a `tests.integration.sinking.Line`, empty topics and a `store` with the schema, for a sink.
+- `visitor`: a `tests.integration.browser.Visitor`, a browser profile at the pages of the `stack`.
 - `site`: a `tests.integration.fetching.Site`, a file monitor whose processes a test may kill and start again.
 
 With `FSWIRE_TEST_SERVERS=docker` Kafka and ClickHouse run in testcontainers. Where the machine lacks what the
@@ -22,7 +24,6 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 
@@ -30,21 +31,15 @@ from agent.kafka import KafkaSettings
 from deploy import broker as kafka_broker
 from deploy import kafka_jars, lifeline, ports
 from tests.integration import fetching, running
+from tests.integration.browser import chromium, screenshots, visitor  # noqa: F401  fixtures
+from tests.integration.lacking import cannot_start
 from tests.integration.monitoring import Monitor
+from tests.integration.sinking import line, store  # noqa: F401  fixtures
 
 DOCKER = os.environ.get("FSWIRE_TEST_SERVERS") == "docker"
-REQUIRED = os.environ.get("FSWIRE_TEST_REQUIRE_STACK") == "1"
 CLICKHOUSE_IMAGE = "clickhouse/clickhouse-server:latest"
 LACKING = ("pip install 'fswire[", "the first start needs the network")
 KAFKA_IMAGE = "apache/kafka:4.3.1"
-
-
-def cannot_start(what: str, error: object) -> NoReturn:
-    """Skip the test, or fail it where the servers were promised."""
-    reason = f"{what} cannot be started here: {error}"
-    if REQUIRED:
-        pytest.fail(reason, pytrace=False)
-    pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")

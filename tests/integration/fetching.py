@@ -59,16 +59,17 @@ class Site:
 
     def __init__(self, kafka: KafkaSettings, directory: Path, servers: ExitStack) -> None:
         self.kafka = make_topics(kafka, PROJECT)
+        self.directory = directory
         self.root = directory / "transfers"
         key, self.key = credentials.new_key(["filemonitor:read", "filemonitor:write"], [], None)
         asyncio.run(registry.write(self.kafka, key))
         self.processors = servers.enter_context(worker(self.kafka, directory))
-        shared = {
+        self.shared = {
             "FSWIRE_KAFKA_BOOTSTRAP_SERVERS": self.kafka.bootstrap_servers,
             "FSWIRE_KAFKA_TOPIC_PREFIX": self.kafka.topic_prefix,
         }
-        taken: set[int] = set()
-        self.clients = [self._api(servers, directory, shared, ports.pick(taken)) for _ in range(2)]
+        self._taken: set[int] = set()
+        self.clients = [self.api(servers) for _ in range(2)]
         fetching = {
             "FSWIRE_TRANSFERS_ROOT": str(self.root),
             "FSWIRE_TRANSFERS_PROJECT": PROJECT,
@@ -77,9 +78,7 @@ class Site:
             "FSWIRE_TRANSFERS_PROGRESS_S": "0.2",
             "FSWIRE_ALLOW_PRIVATE_TARGETS": "true",
         }
-        self.worker = self._process(
-            servers, "processors.transfer_worker", directory / "transfers.log", shared | fetching
-        )
+        self.worker = self.process(servers, "processors.transfer_worker", "transfers.log", fetching)
 
     def await_ready(self) -> None:
         """Return once every process serves: a write comes back through both api processes."""
@@ -120,16 +119,21 @@ class Site:
         except httpx2.HTTPError:
             return False
 
-    def _api(self, servers: ExitStack, directory: Path, shared: dict[str, str], port: int) -> httpx2.Client:
-        self._process(
-            servers, "api.serve", directory / f"api-{port}.log", shared | {"FSWIRE_API_PORT": str(port)}
-        )
+    def api(self, servers: ExitStack, **settings: str) -> httpx2.Client:
+        """Start an api process, with these settings beside those of all; return a client of it."""
+        port = ports.pick(self._taken)
+        self.process(servers, "api.serve", f"api-{port}.log", settings | {"FSWIRE_API_PORT": str(port)})
         client = httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=60)
         client.headers["authorization"] = "ApiKey " + self.key.replace(".", ":", 1)
         return servers.enter_context(client)
 
-    def _process(self, servers: ExitStack, module: str, log: Path, settings: dict[str, str]) -> Process:
-        started = Process(module, log, settings)
+    def log(self, api: int) -> Path:
+        """Return where an api process writes what it has to say."""
+        return self.directory / f"api-{self.clients[api].base_url.port}.log"
+
+    def process(self, servers: ExitStack, module: str, log: str, settings: dict[str, str]) -> Process:
+        """Start a stage that ends with `servers`."""
+        started = Process(module, self.directory / log, self.shared | settings)
         servers.callback(started.kill)
         return started
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import httpx2
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from agent.event import Batch, encode
 from agent.kafka import KafkaSettings, partition_of
@@ -110,6 +111,16 @@ def make_topics(kafka: KafkaSettings, *projects: str, pattern: str = "allowed-*"
 
     asyncio.run(make())
     return own
+
+
+async def make_topic(own: KafkaSettings, name: str) -> None:
+    """Make a topic of one partition; its name is without any prefix."""
+    admin = AIOKafkaAdminClient(**own.client())
+    await admin.start()
+    try:
+        await admin.create_topics([NewTopic(name, 1, 1)])
+    finally:
+        await admin.close()
 
 
 def write(kafka: KafkaSettings, *raw: tuple[str, Batch | bytes]) -> None:

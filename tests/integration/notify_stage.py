@@ -31,7 +31,8 @@ QUEUE_RECORDS = 10
 class Api:
     """Another api process beside the stack's own, on a port that it keeps."""
 
-    def __init__(self, stack: Stack, directory: Path) -> None:
+    def __init__(self, stack: Stack, directory: Path, *arguments: str, **environment: str) -> None:
+        self._command = [FSWIRE, "api", *arguments]
         self._port = ports.pick(set())
         self.url = f"http://127.0.0.1:{self._port}"
         self._log = directory / "api.log"
@@ -43,12 +44,13 @@ class Api:
             "FSWIRE_API_PORT": str(self._port),
             "FSWIRE_API_KEEP_ALIVE_S": "0.5",
             "FSWIRE_API_LIVE_QUEUE_RECORDS": str(QUEUE_RECORDS),
+            **environment,
         }
 
     def start(self) -> None:
         """Run it; return when it is ready."""
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen([FSWIRE, "api"], stdout=log, stderr=log, env=self._environment)
+            self._process = subprocess.Popen(self._command, stdout=log, stderr=log, env=self._environment)
         deadline = time.monotonic() + SHOWN_S
         while not self._ready():
             assert time.monotonic() < deadline, self._log.read_text()

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from pydantic import SecretStr
 
@@ -82,8 +83,16 @@ def store_with_schema(directory: Path) -> Iterator[StoreProcess]:
         yield running
 
 
-def make_line(kafka: KafkaSettings, store: StoreProcess) -> Line:
-    """Return empty topics, and a group that has read nothing."""
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreProcess]:
+    """A store with the schema."""
+    with store_with_schema(tmp_path_factory.mktemp("sink")) as running:
+        yield running
+
+
+@pytest.fixture
+def line(kafka: KafkaSettings, store: StoreProcess) -> Line:
+    """Empty topics, and a group that has read nothing."""
     name = f"t-{uuid4().hex[:12]}."
     own = kafka.model_copy(update={"topic_prefix": name})
     asyncio.run(topics_apply.apply(own, PARTITIONS, 1))

@@ -23,7 +23,7 @@ from agent.kafka import KafkaSettings
 from deploy import broker as kafka_broker
 from deploy import kafka_jars, lifeline, ports
 from tests.integration import raw_topic
-from tests.integration.conftest import cannot_start
+from tests.integration.lacking import cannot_start
 from tests.integration.raw_topic import gaps, once
 from tests.integration.running import FSWIRE
 from tests.integration.storm import Storm

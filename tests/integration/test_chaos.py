@@ -30,7 +30,7 @@ from tests.chaos.lives import live
 from tests.chaos.load import partition_of
 from tests.chaos.model import Rule
 from tests.chaos.reading import Broker
-from tests.integration.conftest import cannot_start
+from tests.integration.lacking import cannot_start
 from tests.integration.normalizing import PARTITIONS, make_topics
 
 pytestmark = pytest.mark.stack

@@ -135,7 +135,10 @@ def test_workflow_is_applied_listed_triggered_and_deleted(stack: Stack, tmp_path
 
 
 def test_dead_letters_are_listed_shown_and_replayed(stack: Stack) -> None:
-    """What an unregistered project sent waits, and is taken once the project is there; nothing is doubled."""
+    """What an unregistered project sent waits, and is taken once its project is there.
+
+    Nothing is doubled; what was replayed is marked, and tried again only by its place.
+    """
     project = f"late-{secrets.token_hex(4)}"
     batch = batch_of(project, 1, *(Event("create", f"f{number}", time.time_ns()) for number in range(3)))
     asyncio.run(publish(stack.kafka, batch))
@@ -148,12 +151,16 @@ def test_dead_letters_are_listed_shown_and_replayed(stack: Stack) -> None:
     held = stack.command("dead-letters", "show", place)
     too_early = stack.command("dead-letters", "replay")
     stack.command("project", "create", project)
-    replayed = [stack.command("dead-letters", "replay", "--project", project) for _ in range(2)]
+    chosen = (("--project", project), ("--project", project), (place,))
+    replayed = [stack.command("dead-letters", "replay", *each) for each in chosen]
+    marked = stack.command("dead-letters", "list", "--project", project).stdout.splitlines()
 
     assert listed[0][4] == "unknown_project"
     assert decode_batch(held.stdout.encode()).events == batch.events
     assert (too_early.returncode, len(too_early.stderr.splitlines())) == (1, 1)
-    assert [each.stdout for each in replayed] == [f"{place}: replayed\n"] * 2
+    assert [each.stdout for each in replayed] == [f"{place}: replayed\n", "", f"{place}: replayed\n"]
+    assert [line.split("\t")[0] for line in marked[1:]] == [place]
+    assert (listed[0][-1], marked[1].split("\t")[-1][:2]) == ("\\N", "20")
     count = f"SELECT count() FROM events WHERE project_id = '{project}'"
     stack.await_rows(count, 3)
     assert stack.command("dead-letters", "replay", "99:1").returncode == 1

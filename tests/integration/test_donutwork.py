@@ -174,11 +174,18 @@ def test_cursor_reads_every_event_once_while_more_arrive(monitor: Monitor) -> No
 
 @pytest.mark.parametrize("moment", ["1900-01-01T00:00:00.000000Z", "2299-12-31T23:59:59.999999Z"])
 def test_far_times_are_kept(monitor: Monitor, moment: str) -> None:
-    """Whatever the clock of a client says."""
+    """Whatever the clock of a client says: in the history, and in the minute that it is counted in.
+
+    How long an event took to become a row is measured from when the api took it.
+    """
     monitor.put(timestampUtc=moment)
     monitor.await_count(1)
 
+    minute = f"SELECT toString(minute) FROM activity WHERE project_id = '{monitor.project}' AND events = 1"
     assert monitor.history()["items"][0]["timestampUtc"] == moment
+    assert monitor.stack.query(minute).strip() == f"{moment[:10]} {moment[11:16]}:00"
+    waited = f"SELECT max(longest_s) BETWEEN 0 AND 3600 FROM latency WHERE project_id = '{monitor.project}'"
+    assert monitor.stack.query(waited).strip() == "1"
 
 
 def test_many_puts_at_once_are_each_answered_once(monitor: Monitor) -> None:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import secrets
 import signal
+import socket
+import struct
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx2
 import pytest
+from aiokafka import AIOKafkaProducer
 
+from processors import topics
 from tests.integration.fetching import LIST, Site
 from tests.integration.running import Stack
 
@@ -87,6 +93,34 @@ def test_sequencer_that_is_killed_loses_and_doubles_nothing(site: Site) -> None:
     assert rows_of(site, 0, "killed") == rows_of(site, 1, "killed")
 
 
+def hang_up(site: Site, said: bytes, *, reset: bool) -> None:
+    """Send the first api process something, and be gone."""
+    address = site.clients[0].base_url
+    with socket.create_connection((address.host, address.port), timeout=30) as connection:
+        if reset:  # the kernel may throw away what was not read by then
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.sendall(said)
+
+
+def test_clients_that_hang_up_are_no_errors(site: Site) -> None:
+    """In their body, or before their answer: what was asked for whole is done, and no line says error."""
+    before = site.log(0).stat().st_size
+    credentials = f"Authorization: {site.clients[0].headers['authorization']}\r\nHost: t\r\n"
+    body = b'{"status": "Mine", "tags": "gone"}'
+    post = f"POST {LIST} HTTP/1.1\r\n{credentials}Content-Length: {len(body)}\r\n\r\n".encode()
+    for reset in [True, False] * 5:
+        hang_up(site, post + body[:9], reset=reset)
+        hang_up(site, f"GET {LIST}?limit=0 HTTP/1.1\r\n{credentials}\r\n".encode(), reset=reset)
+    hang_up(site, post + body, reset=False)
+    site.until(lambda: bool(rows_of(site, 0, "gone")), "what was asked for is done")
+
+    with site.log(0).open(errors="replace") as log:
+        log.seek(before)
+        said = log.read()
+    assert "error" not in said.lower()
+    assert "Traceback" not in said
+
+
 def test_every_state_is_a_row_of_the_database(stack: Stack) -> None:
     """ClickHouse has a transfer's whole history, its end among it, through the system as it is started."""
     key = {"authorization": "ApiKey " + stack.admin_key.replace(".", ":", 1)}
@@ -112,3 +146,31 @@ def test_loopback_is_refused_unless_it_is_allowed(stack: Stack) -> None:
         stack.await_rows(f"SELECT count() {where} AND phase = 'failed'", 1)
 
         assert client.get(uri).json()["status"] == "Error: address is not allowed"
+
+
+def test_command_that_nobody_can_read_is_parked(stack: Stack) -> None:
+    """It is shown with its bytes, and never tried again; commands after it are decided."""
+    value = f'{{"do":"nothing","command":"{secrets.token_hex(8)}"}}'
+
+    async def write() -> int:
+        producer = AIOKafkaProducer(**stack.kafka.producer())
+        await producer.start()
+        try:
+            topic = stack.kafka.topic(topics.TRANSFER_COMMANDS)
+            return int((await producer.send_and_wait(topic, value.encode(), partition=0)).offset)
+        finally:
+            await producer.stop()
+
+    offset = asyncio.run(write())
+    key = {"authorization": "ApiKey " + stack.admin_key.replace(".", ":", 1)}
+    made = httpx2.post(stack.api + LIST, json={"status": "Mine"}, headers=key, timeout=60)
+    listed = stack.command("dead-letters", "list", "--reason", "wrong_shape").stdout.splitlines()[1:]
+    (letter,) = (line.split("\t") for line in listed if f"transfer-commands/0:{offset}\t" in line)
+    shown = stack.command("dead-letters", "show", letter[0])
+    replayed = stack.command("dead-letters", "replay", letter[0])
+
+    assert made.status_code == 201
+    assert letter[2:5] == ["", f"fswire.transfer-commands/0:{offset}", "wrong_shape"]
+    assert shown.stdout == value
+    assert (replayed.returncode, replayed.stderr) == (1, "")
+    assert replayed.stdout.startswith(f"{letter[0]}: not replayed: later commands were decided without it")

@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from playwright.sync_api import Browser
 
-from tests.integration.browser import PATIENCE_MS, chromium  # noqa: F401
+from tests.integration.browser import PATIENCE_MS
 from tests.integration.notify_stage import Api, Source, new_source, other_api  # noqa: F401
 from tests.integration.running import Stack
 
@@ -25,7 +25,7 @@ def test_browser_reconnects_by_itself_and_misses_nothing(
     stack: Stack,
     other: Api,
     source: Source,
-    chromium: Browser,  # noqa: F811
+    chromium: Browser,
 ) -> None:
     """After a sign-in it needs no headers; the server restarts, and it goes on behind the last event."""
     target = f"/v1/files/{quote(f'/{source.project}/d', safe='')}/notify"

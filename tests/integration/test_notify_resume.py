@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import socket
 import time
+from typing import Any
 from urllib.parse import quote
 
 import pytest
 
 from agent.event import Event, Gap
-from tests.integration.notify_client import EVENT_STREAM, Stream, asking, watching
+from tests.integration.notify_client import EVENT_STREAM, SHOWN_S, Stream, asking, watching
 from tests.integration.notify_stage import QUEUE_RECORDS, Api, Source, new_source, other_api  # noqa: F401
 from tests.integration.running import Stack
 
@@ -157,3 +158,28 @@ def test_revoked_key_watches_no_longer(stack: Stack, other: Api, source: Source)
         rest = stream.rest()
 
     assert {event.comment for event in rest} <= {"keepalive"}
+
+
+def test_settings_are_those_of_every_process(stack: Stack, other: Api, source: Source) -> None:
+    """What one api process was told counts for a stream that another is asked for."""
+    settings = "/v1/file-system/settings/notify"
+    target = f"/v1/files/{source.project}/notify?recursive=true"
+    try:
+        assert stack.send("PUT", settings, {"recursive_mode": "DISABLED_ERROR"})[0] == 200
+        refused = _status_once(other, target, stack.admin_key, 400)
+    finally:
+        assert stack.send("PUT", settings, {"recursive_mode": "ENABLED"})[0] == 200
+
+    assert refused["error_class"] == "fs_notify_recursive_disabled_error"
+    assert _status_once(other, target, stack.admin_key, 200) is None
+
+
+def _status_once(api: Api, target: str, key: str, status: int) -> Any:
+    """Ask until the status is the one; return the body of a refusal."""
+    deadline = time.monotonic() + SHOWN_S
+    while time.monotonic() < deadline:
+        with asking(api.url, target, key) as answer:
+            if answer.status == status:
+                return answer.body() if status != 200 else None
+        time.sleep(0.05)
+    raise AssertionError(f"never answered {status}")

@@ -14,14 +14,7 @@ import httpx2
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.integration.browser import (  # noqa: F401  fixtures
-    PATIENCE_MS,
-    PHONE,
-    Visitor,
-    chromium,
-    screenshots,
-    visitor,
-)
+from tests.integration.browser import PATIENCE_MS, PHONE, Visitor
 from tests.integration.running import Stack
 
 pytestmark = pytest.mark.stack
@@ -75,7 +68,7 @@ def test_root_leads_browsers_to_the_pages_and_programs_to_the_routes(stack: Stac
     assert for_programs.json()["name"] == "fswire"
 
 
-def test_wrong_key_is_refused_on_the_page(visitor: Visitor) -> None:  # noqa: F811
+def test_wrong_key_is_refused_on_the_page(visitor: Visitor) -> None:
     """Who has no key that counts is told so, and sees nothing."""
     visitor.go("/pages/sign-in")
     visitor.page.get_by_label("Key").fill("key_0123.not-the-secret")
@@ -86,7 +79,7 @@ def test_wrong_key_is_refused_on_the_page(visitor: Visitor) -> None:  # noqa: F8
     assert "/sign-in" in visitor.go("/pages/").url
 
 
-def test_sign_in_leads_back_and_sign_out_ends_the_session(visitor: Visitor, stack: Stack) -> None:  # noqa: F811
+def test_sign_in_leads_back_and_sign_out_ends_the_session(visitor: Visitor, stack: Stack) -> None:
     """A reader arrives where he wanted to go; the cookie is out of reach of scripts; out is out."""
     visitor.go(history_of(stack, event="created"))
     visitor.page.get_by_label("Key").fill(stack.admin_key)
@@ -101,7 +94,7 @@ def test_sign_in_leads_back_and_sign_out_ends_the_session(visitor: Visitor, stac
     assert "/sign-in" in visitor.go("/pages/").url
 
 
-def test_revoked_key_has_no_session_any_more(visitor: Visitor, stack: Stack) -> None:  # noqa: F811
+def test_revoked_key_has_no_session_any_more(visitor: Visitor, stack: Stack) -> None:
     """What a signed cookie says counts only as long as its key does."""
     key = key_for(stack, stack.project)
     visitor.sign_in(key)
@@ -115,7 +108,7 @@ def test_revoked_key_has_no_session_any_more(visitor: Visitor, stack: Stack) -> 
     pytest.fail("the session outlived its key")
 
 
-def test_reader_sees_only_the_projects_of_the_key(visitor: Visitor, stack: Stack) -> None:  # noqa: F811
+def test_reader_sees_only_the_projects_of_the_key(visitor: Visitor, stack: Stack) -> None:
     """Another project's page is refused, as a page, and no list names it."""
     visitor.sign_in(key_for(stack, "somebody-elses-*"))
 
@@ -127,7 +120,7 @@ def test_reader_sees_only_the_projects_of_the_key(visitor: Visitor, stack: Stack
     assert visitor.page.get_by_role("link", name=stack.project, exact=True).count() == 0
 
 
-def test_overview_shows_what_happens(visitor: Visitor, stack: Stack, directory: Path) -> None:  # noqa: F811
+def test_overview_shows_what_happens(visitor: Visitor, stack: Stack, directory: Path) -> None:
     """Projects, events by kind, agents, gaps, runs and latency stand on one page, the charts with words."""
     (directory / "seen.txt").write_text("seen")
     await_events(stack, directory.name)
@@ -142,7 +135,7 @@ def test_overview_shows_what_happens(visitor: Visitor, stack: Stack, directory: 
 
 
 @pytest.mark.parametrize("visitor", [PHONE_IN_THE_DARK], indirect=True)
-def test_pages_fit_a_phone(visitor: Visitor, stack: Stack, directory: Path) -> None:  # noqa: F811
+def test_pages_fit_a_phone(visitor: Visitor, stack: Stack, directory: Path) -> None:
     """Nothing is wider than the screen."""
     (directory / f"{'long-' * 30}name.txt").write_text("long")
     await_events(stack, directory.name)
@@ -159,7 +152,7 @@ def test_pages_fit_a_phone(visitor: Visitor, stack: Stack, directory: Path) -> N
         assert visitor.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
 
 
-def test_change_arrives_live(visitor: Visitor, stack: Stack, directory: Path) -> None:  # noqa: F811
+def test_change_arrives_live(visitor: Visitor, stack: Stack, directory: Path) -> None:
     """A touched file shows without loading anything; what the filters hide stays hidden."""
     visitor.sign_in()
     visitor.go(history_of(stack, pathLike=f"{directory.name}/shown"))
@@ -174,7 +167,7 @@ def test_change_arrives_live(visitor: Visitor, stack: Stack, directory: Path) ->
     assert visitor.page.locator("table.events tr", has_text="hidden.txt").count() == 0
 
 
-def test_page_keeps_its_place_while_events_arrive(visitor: Visitor, stack: Stack, directory: Path) -> None:  # noqa: F811
+def test_page_keeps_its_place_while_events_arrive(visitor: Visitor, stack: Stack, directory: Path) -> None:
     """Older and older pages follow each other without a row twice or left out, loaded again or not."""
     for number in range(6):
         (directory / f"page-{number}.txt").write_text(str(number))
@@ -197,7 +190,7 @@ def test_page_keeps_its_place_while_events_arrive(visitor: Visitor, stack: Stack
     expect(visitor.page.locator("table.events")).to_contain_text("page-new.txt")
 
 
-def test_filter_that_breaks_a_rule_is_told_beside_its_field(visitor: Visitor, stack: Stack) -> None:  # noqa: F811
+def test_filter_that_breaks_a_rule_is_told_beside_its_field(visitor: Visitor, stack: Stack) -> None:
     """The form comes back with what was typed, and what is wrong with it."""
     visitor.sign_in()
     visitor.go(history_of(stack))
@@ -210,7 +203,7 @@ def test_filter_that_breaks_a_rule_is_told_beside_its_field(visitor: Visitor, st
     expect(visitor.page.get_by_text("must be 64 hex digits")).to_be_visible()
 
 
-def test_time_is_brushed_with_the_mouse(visitor: Visitor, stack: Stack, directory: Path) -> None:  # noqa: F811
+def test_time_is_brushed_with_the_mouse(visitor: Visitor, stack: Stack, directory: Path) -> None:
     """A drag over the histogram narrows the history to that stretch of time."""
     (directory / "brushed.txt").write_text("now")
     await_events(stack, directory.name)
@@ -230,7 +223,48 @@ def test_time_is_brushed_with_the_mouse(visitor: Visitor, stack: Stack, director
     assert given["pathLike"] == [directory.name]
 
 
-def test_file_history_goes_through_renames(visitor: Visitor, stack: Stack, directory: Path) -> None:  # noqa: F811
+FOCUSED = """() => {
+    const at = document.activeElement, style = getComputedStyle(at);
+    const outlined = style.outlineStyle !== "none" && parseFloat(style.outlineWidth) > 0;
+    return [at.id || at.textContent.trim(), outlined];
+}"""
+
+
+def tab_to(page: Page, name: str) -> None:
+    """Press Tab until the element of that id or text has the focus; wherever it goes it can be seen."""
+    for _ in range(100):
+        page.keyboard.press("Tab")
+        focused, is_seen = page.evaluate(FOCUSED)
+        assert is_seen, focused
+        if focused == name:
+            return
+    raise AssertionError(f"{name} is not reached")
+
+
+def test_pages_are_used_by_keyboard(visitor: Visitor, stack: Stack) -> None:
+    """From sign-in to a filtered history, without a mouse."""
+    page = visitor.page
+    visitor.go("/pages/sign-in")
+    page.get_by_label("Key").focus()
+    page.keyboard.type(stack.admin_key)
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/pages/")
+
+    tab_to(page, "Projects")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/pages/projects")
+    tab_to(page, stack.project)
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**/pages/projects/{stack.project}")
+    tab_to(page, "filter-pathLike")
+    page.keyboard.type("no such file")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**pathLike=no+such+file**")
+
+    expect(page.get_by_text("Nothing matches")).to_be_visible()
+
+
+def test_file_history_goes_through_renames(visitor: Visitor, stack: Stack, directory: Path) -> None:
     """Contents, who, attributes before and after, from before a rename too; a copy by its content."""
     content = secrets.token_hex(16)
     (directory / "before").mkdir()
@@ -263,7 +297,7 @@ def test_file_history_goes_through_renames(visitor: Visitor, stack: Stack, direc
     visitor.shoot("file-light")
 
 
-def test_history_is_exported_with_its_filters(visitor: Visitor, stack: Stack, directory: Path) -> None:  # noqa: F811
+def test_history_is_exported_with_its_filters(visitor: Visitor, stack: Stack, directory: Path) -> None:
     """What the page shows can be taken home as a file."""
     (directory / "exported.txt").write_text("home")
     await_events(stack, f"{directory.name}/exported.txt")
@@ -281,7 +315,7 @@ def test_history_is_exported_with_its_filters(visitor: Visitor, stack: Stack, di
     assert {json.loads(line)["filename"] for line in taken["NDJSON"].splitlines()} == names
 
 
-def test_names_of_files_are_shown_and_never_run(visitor: Visitor, stack: Stack, directory: Path) -> None:  # noqa: F811
+def test_names_of_files_are_shown_and_never_run(visitor: Visitor, stack: Stack, directory: Path) -> None:
     """Markup in a name is text, in the page and in rows that arrive; what cannot be seen stands as a code."""
     evil = "<img src=x onerror=\"document.title='run'\"><script>document.title='run'</script>".replace(
         "/", ""
@@ -308,7 +342,7 @@ def test_names_of_files_are_shown_and_never_run(visitor: Visitor, stack: Stack, 
 
 
 @pytest.mark.parametrize("visitor", [{"java_script_enabled": False}], indirect=True)
-def test_pages_work_without_scripts(visitor: Visitor, stack: Stack, directory: Path) -> None:  # noqa: F811
+def test_pages_work_without_scripts(visitor: Visitor, stack: Stack, directory: Path) -> None:
     """Sign-in, filter, a bar of the histogram as a link, a file: all by links and forms alone."""
     (directory / "plain.txt").write_text("plain")
     await_events(stack, f"{directory.name}/plain.txt")
@@ -329,7 +363,7 @@ def test_pages_work_without_scripts(visitor: Visitor, stack: Stack, directory: P
     visitor.shoot("file-without-scripts")
 
 
-def test_errors_of_pages_are_pages(visitor: Visitor, stack: Stack) -> None:  # noqa: F811
+def test_errors_of_pages_are_pages(visitor: Visitor, stack: Stack) -> None:
     """No such page, no such project: HTML with a way out, and the headers of all."""
     visitor.sign_in()
 

@@ -20,14 +20,7 @@ from agent.event import Batch, Event, Gap
 from processors import registry
 from processors.registry import Project
 from processors.workflow import Action, Command, Retry, ToTopic, Workflow
-from tests.integration.browser import (  # noqa: F401  fixtures
-    PATIENCE_MS,
-    PHONE,
-    Visitor,
-    chromium,
-    screenshots,
-    visitor,
-)
+from tests.integration.browser import PATIENCE_MS, PHONE, Visitor
 from tests.integration.normalizing import write
 from tests.integration.running import Stack
 
@@ -114,7 +107,7 @@ def await_event(stack: Stack, condition: str) -> None:
     stack.await_rows(f"SELECT count() FROM events WHERE project_id = '{stack.project}' AND {condition}", 1)
 
 
-def test_failed_run_is_retried(visitor: Visitor, stack: Stack, project: str) -> None:  # noqa: F811
+def test_failed_run_is_retried(visitor: Visitor, stack: Stack, project: str) -> None:
     """It says why it failed; once that is mended, a button carries it out; all its states stay in view."""
     topic = f"builds-{secrets.token_hex(4)}"
     run = failed_run(stack, project, Action(topic=ToTopic(topic)))
@@ -142,7 +135,7 @@ def test_failed_run_is_retried(visitor: Visitor, stack: Stack, project: str) -> 
 
 
 def test_run_is_retried_only_by_who_may_and_from_a_page_of_ours(
-    visitor: Visitor,  # noqa: F811
+    visitor: Visitor,
     stack: Stack,
     project: str,
 ) -> None:
@@ -178,7 +171,7 @@ def test_command_lists_runs_and_retries_them(stack: Stack, project: str) -> None
     stack.await_rows(f"SELECT max(again) FROM runs WHERE run_id = '{run}' AND state = 'failed'", 1)
 
 
-def test_dead_letter_is_shown_and_replayed(visitor: Visitor, stack: Stack) -> None:  # noqa: F811
+def test_dead_letter_is_shown_and_replayed(visitor: Visitor, stack: Stack) -> None:
     """Its reason, its bytes as text and digits, none of it run; once what was wrong is mended it is taken."""
     late = f"late-{secrets.token_hex(4)}"
     write_raw(stack, (late, batch(late, Event("create", SCRIPT, time.time_ns()))))
@@ -196,12 +189,17 @@ def test_dead_letter_is_shown_and_replayed(visitor: Visitor, stack: Stack) -> No
     visitor.page.get_by_role("button", name="Replay").click()
     expect(visitor.page.get_by_role("status")).to_contain_text("Replayed")
     visitor.shoot("dead-letter-replayed")
+    marks = f"SELECT count() FROM dead_letters WHERE project_id = '{late}' AND reason = 'replayed'"
+    stack.await_rows(marks, 1)
+    visitor.go(f"/pages/dead-letters?project={late}")
+    expect(visitor.page.locator("tbody tr")).to_have_count(1)
+    expect(visitor.page.locator("tbody tr")).to_contain_text("replayed")
 
     stack.await_rows(f"SELECT count() FROM events WHERE project_id = '{late}'", 1)
     assert visitor.page.title().startswith("Dead letter")
 
 
-def test_letter_that_cannot_be_replayed_says_why(visitor: Visitor, stack: Stack, project: str) -> None:  # noqa: F811
+def test_letter_that_cannot_be_replayed_says_why(visitor: Visitor, stack: Stack, project: str) -> None:
     """What is no batch stays none; a reader of another project does not see it."""
     write_raw(stack, (project, b'{"' + SCRIPT.encode() + b"\x00\xff"))
     stack.await_rows(f"SELECT count() FROM dead_letters WHERE project_id = '{project}'", 1)
@@ -220,7 +218,7 @@ def test_letter_that_cannot_be_replayed_says_why(visitor: Visitor, stack: Stack,
 
 
 def test_tree_is_browsed_as_it_is_and_as_it_was(
-    visitor: Visitor,  # noqa: F811
+    visitor: Visitor,
     stack: Stack,
     directory: Path,
 ) -> None:
@@ -261,7 +259,7 @@ def test_tree_is_browsed_as_it_is_and_as_it_was(
     assert page.title().startswith(stack.project)
 
 
-def test_moment_is_chosen_without_scripts(stack: Stack, directory: Path, chromium: Browser) -> None:  # noqa: F811
+def test_moment_is_chosen_without_scripts(stack: Stack, directory: Path, chromium: Browser) -> None:
     """The form alone does: a browser that runs no script shows the past as well."""
     (directory / "a.txt").write_text("a")
     await_event(stack, f"path = '{directory.name}/a.txt' AND size > 0")
@@ -280,7 +278,7 @@ def test_moment_is_chosen_without_scripts(stack: Stack, directory: Path, chromiu
 
 
 @pytest.mark.parametrize("visitor", [{}, PHONE_IN_THE_DARK], indirect=True, ids=["desktop", "phone"])
-def test_silent_agent_and_open_gap_stand_out(visitor: Visitor, stack: Stack, project: str) -> None:  # noqa: F811
+def test_silent_agent_and_open_gap_stand_out(visitor: Visitor, stack: Stack, project: str) -> None:
     """The silent stand first and marked; a gap says why, where, since when, and whether it was mended."""
     silent = f"SELECT 'agt_{project}', '{project}', 'host-1', 'inotify', now() - 3600"
     stack.query(f"INSERT INTO agents (agent, project_id, host, backend, received) {silent}")

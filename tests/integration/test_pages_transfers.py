@@ -7,13 +7,7 @@ import secrets
 import pytest
 from playwright.sync_api import expect
 
-from tests.integration.browser import (  # noqa: F401  fixtures
-    PATIENCE_MS,
-    Visitor,
-    chromium,
-    screenshots,
-    visitor,
-)
+from tests.integration.browser import PATIENCE_MS, Visitor
 from tests.integration.fetching import LIST
 from tests.integration.running import Stack
 
@@ -23,7 +17,7 @@ WITHOUT_SCRIPTS = {"java_script_enabled": False}
 
 
 @pytest.mark.parametrize("visitor", [{}, WITHOUT_SCRIPTS], ids=["scripts", "no scripts"], indirect=True)
-def test_transfer_is_made_retried_and_deleted(visitor: Visitor, stack: Stack) -> None:  # noqa: F811
+def test_transfer_is_made_retried_and_deleted(visitor: Visitor, stack: Stack) -> None:
     """What goes wrong shows by itself, the same buttons work without a script, and names are only names."""
     url = f"{stack.api}/{secrets.token_hex(4)}%3Cb%3E"
     visitor.sign_in()
@@ -41,7 +35,7 @@ def test_transfer_is_made_retried_and_deleted(visitor: Visitor, stack: Stack) ->
     expect(row).to_have_count(0)
 
 
-def test_bar_moves_while_the_page_is_open(visitor: Visitor, stack: Stack) -> None:  # noqa: F811
+def test_bar_moves_while_the_page_is_open(visitor: Visitor, stack: Stack) -> None:
     """Progress that comes later shows without loading the page again."""
     name = f"<i>{secrets.token_hex(4)}"
     made = {"status": "Mine", "name": name, "size": 200, "progress": 20}

@@ -58,6 +58,7 @@ def test_every_table_and_column_is_commented(client: Any) -> None:
     [
         ("names", r"concat(path, '\0', renamed_to) LIKE '%kg3/file_47%'"),
         ("content", "sha256 = unhex('357e44cd3129903ac1d45597a242fdf11f8f2b1a39f3c3e693114351dcbed407')"),
+        ("renamed", "project_id = 'p' AND event = 'renamed' AND renamed_to IN ('b', 'c')"),
         ("kafka", "kafka_partition = 3 AND kafka_offset BETWEEN 5 AND 9"),
     ],
 )
@@ -88,6 +89,24 @@ def test_history_of_a_path_is_read_from_its_projection(client: Any) -> None:
 
     assert any(line[0].strip() == "Name: path_history" for line in explained)
     assert [row[0] for row in found] == ["77", "20077", "40077", "60077", "80077"]
+
+
+def test_activity_counts_events_of_every_year_in_its_minute(client: Any) -> None:
+    """One insert may hold events of hundreds of months, 1900 to 2299: partitions are months of receipt."""
+    far = "toDateTime64('1900-01-01 00:00:59.5', 6, 'UTC') + toIntervalMonth(number % 4800)"
+    client.command(
+        "INSERT INTO events (project_id, occurred, event_id, event, size, received) "
+        f"SELECT 'far', {far}, toString(number), 'created', 2, '2026-11-21 10:00:00' FROM numbers(9600)"
+    )
+    client.command("OPTIMIZE TABLE activity FINAL")
+
+    counted = client.query(
+        "SELECT count(), sum(events), max(events), sum(bytes), toString(min(minute)), toString(max(minute)), "
+        "toString(any(received)), countIf(toSecond(minute) != 0) FROM activity WHERE project_id = 'far'"
+    ).first_row
+
+    times = ("1900-01-01 00:00:00", "2299-12-01 00:00:00", "2026-11-30")
+    assert tuple(counted) == (4800, 9600, 2, 19_200, *times, 0)
 
 
 def _days(client: Any) -> dict[str, int]:

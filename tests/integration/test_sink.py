@@ -5,43 +5,25 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from agent.kafka import KafkaSettings
 from processors import topics
 from processors.sink import Sink, SinkSettings
-from tests.integration.databases import StoreProcess
 from tests.integration.sinking import (
     PARTITIONS,
     Line,
     await_rows,
     dead_letters,
-    make_line,
     produce,
     sink_process,
     sink_until,
-    store_with_schema,
     value_of,
 )
 
 pytestmark = pytest.mark.stack
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreProcess]:
-    """A store with the schema."""
-    with store_with_schema(tmp_path_factory.mktemp("sink")) as running:
-        yield running
-
-
-@pytest.fixture
-def line(kafka: KafkaSettings, store: StoreProcess) -> Line:
-    """Empty topics, and a group that has read nothing."""
-    return make_line(kafka, store)
 
 
 def test_records_become_rows(line: Line) -> None:

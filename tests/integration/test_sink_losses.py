@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +13,16 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.structs import OffsetAndMetadata
 
-from agent.kafka import KafkaSettings
 from processors import plan as plans
 from processors import rows, tables
 from processors.plan import Mark, Plan
-from tests.integration.databases import StoreProcess
 from tests.integration.sinking import (
     Line,
     await_rows,
     dead_letters,
-    make_line,
     produce,
     sink_process,
     sink_until,
-    store_with_schema,
     value_of,
     with_group,
 )
@@ -35,19 +30,6 @@ from tests.integration.sinking import (
 pytestmark = pytest.mark.stack
 
 _OF_TOPIC = "kafka_topic = {topic:String} AND event = 'gap'"
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreProcess]:
-    """A store with the schema."""
-    with store_with_schema(tmp_path_factory.mktemp("sink")) as running:
-        yield running
-
-
-@pytest.fixture
-def line(kafka: KafkaSettings, store: StoreProcess) -> Line:
-    """Empty topics, and a group that has read nothing."""
-    return make_line(kafka, store)
 
 
 def test_open_plan_is_settled_by_the_successor(line: Line) -> None:

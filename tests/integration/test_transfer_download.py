@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -147,6 +148,24 @@ def test_failure_says_what_it_was(
     failure = tries.fails(path, **settings)
 
     assert (type(failure), failure.status) == (kind, status)
+
+
+@pytest.fixture
+def small_files() -> Iterator[None]:
+    """No file of this process may grow beyond 1 MiB; the kernel answers a write with an error."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024 * 1024, limits[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+@pytest.mark.usefixtures("small_files")
+def test_write_that_the_kernel_refuses_is_named(tries: Tries) -> None:
+    """What is there by then stays, for a try that has more room."""
+    failure = tries.fails("/good/large.bin")
+
+    assert (type(failure), failure.status) == (Broken, "Error: File too large")
+    assert tries.part.stat().st_size == 1024 * 1024
 
 
 @pytest.mark.parametrize(

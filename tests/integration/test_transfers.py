@@ -41,12 +41,24 @@ def events_of(site: Site, name: str, count: int) -> list[Any]:
     return [shown(each) for each in found if shown(each)["filename"].endswith(name)]
 
 
+def states_of(site: Site, uri: str) -> list[str]:
+    """Return the states that a transfer went through, each once."""
+    key = uri.split("/")[-2].encode()
+
+    def is_complete(records: list[Any]) -> bool:
+        return any(each.key == key and shown(each)["status"] == "Complete" for each in records)
+
+    records = read_until(site.kafka, topics.TRANSFERS, is_complete)
+    return list(dict.fromkeys(shown(each)["status"] for each in records if each.key == key))
+
+
 def test_transfer_goes_through_its_states_to_complete(site: Site, served: Origin) -> None:
     """A file in a fresh directory under the root, right to the byte, and an event of its project."""
     uri = site.make(url=served.url("/good/whole.bin"), tags="reference")
 
     done = site.ended(uri)
 
+    assert states_of(site, uri) == ["Queued", "Starting", "Downloading", "Complete"]
     assert (done["status"], done["name"], done["size"]) == ("Complete", "whole.bin", str(SIZE))
     assert (done["progress"], done["md5sum"], len(done["celery_task_id"])) == (str(SIZE), None, 36)
     assert Path(done["local_dir"]).parent == site.root
@@ -105,6 +117,21 @@ def test_directory_of_a_client_is_never_touched(site: Site, served: Origin, tmp_
     assert (done["status"], done["local_dir"], kept) == ("Complete", str(tmp_path), ["precious"])
     site.until(lambda: not list(site.root.glob("*/elsewhere.bin")), "what fswire wrote is removed")
     assert (tmp_path / "precious").read_text() == "data"
+
+
+def test_what_a_client_names_leads_nowhere(site: Site, served: Origin) -> None:
+    """A name with a way out in it, the directory of another transfer: neither is written to, nor removed."""
+    other = site.ended(site.make(url=served.url("/good/others.bin")))
+    uri = site.make(url=served.url("/good/named.bin"), name="../../out.bin", local_dir=other["local_dir"])
+    done = site.ended(uri)
+    site.send("PATCH", uri, {"local_dir": other["local_dir"], "name": other["name"]})
+    site.send("DELETE", uri)
+
+    assert (done["status"], Path(done["local_dir"]).parent) == ("Complete", site.root)
+    assert done["local_dir"] != other["local_dir"]
+    site.until(lambda: not Path(done["local_dir"]).exists(), "what fswire wrote is removed")
+    assert path_of(other).read_bytes() == served.content()
+    assert not list(site.directory.rglob("out.bin"))
 
 
 def test_delete_cancels_and_removes_what_was_written(site: Site, served: Origin) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import REQUIRED
+from tests.integration.lacking import REQUIRED
 from tests.integration.watch_client import LocalClient, local_client
 
 _EVENTS = "create,delete,moved_from,moved_to,modify,close_write,attrib"

@@ -61,6 +61,15 @@ class SocketClient:
         """Return what was sent for watches up to the first change of a path."""
         while not any(message["payload"].get("path") == path for message in self.changes):
             self.changes.append(self.receive())
+        return self._taken()
+
+    def until_kind(self, kind: str) -> list[dict[str, Any]]:
+        """Return what was sent for watches up to the first change of a kind that was not handed out yet."""
+        while not self.changes or self.changes[-1]["payload"].get("kind") != kind:
+            self.changes.append(self.receive())
+        return self._taken()
+
+    def _taken(self) -> list[dict[str, Any]]:
         messages, self.changes = self.changes, []
         return messages
 
@@ -71,7 +80,8 @@ def opened(stack: Stack, query: str = "", key: str | None = "admin") -> Iterator
     credential = stack.admin_key if key == "admin" else key
     headers = {"Authorization": f"Bearer {credential}"} if credential else {}
     url = stack.api.replace("http", "ws", 1) + "/watch" + query
-    with connect(url, additional_headers=headers) as socket:
+    # a full queue of what nobody took would hold the close up for 10 s
+    with connect(url, additional_headers=headers, max_queue=None) as socket:
         yield SocketClient(socket)
 
 
@@ -169,6 +179,71 @@ def test_renames_between_watched_directories_and_of_one_above(stack: Stack, plac
         between,
         ("rename", f"{root}/other", f"{root}/away"),
     ]
+
+
+def test_a_single_file_through_atomic_saves(stack: Stack, place: Path) -> None:
+    """It stays watched when another file takes its place; that it was replaced is told first."""
+    file, beside = place / "file", place / "beside"
+    file.write_text("0")
+    root = virtual(stack, place)
+    with opened(stack) as client:
+        client.watch(f"{root}/file")
+        beside.write_text("1")
+        beside.replace(file)
+        messages = client.until_kind("rename")
+        file.write_text("2")
+        messages += client.until_kind("closeWrite")
+        file.unlink()
+        messages += client.until_kind("delete")
+
+    assert [brief(each) for each in messages] == [
+        ("delete", f"{root}/file"),
+        ("rename", f"{root}/beside", f"{root}/file"),
+        ("modify", f"{root}/file"),
+        ("closeWrite", f"{root}/file"),
+        ("delete", f"{root}/file"),
+    ]
+    assert messages[0]["payload"]["details"] == {"extra": "override"}
+    assert "details" not in messages[-1]["payload"]
+
+
+def test_moved_out_of_sight_and_in(stack: Stack, place: Path) -> None:
+    """One rename each, of the end that is in sight."""
+    outside = stack.watched.parent / place.name
+    root = virtual(stack, place)
+    with opened(stack) as client:
+        client.watch(root)
+        (place / "sub").rename(outside)
+        messages = client.until_kind("rename")
+        outside.rename(place / "back")
+        messages += client.until_kind("rename")
+
+    assert [brief(each) for each in messages] == [("rename", f"{root}/sub"), ("rename", f"{root}/back")]
+
+
+def test_a_directory_renamed_inside_and_a_tree_made_in_one_burst(stack: Stack, place: Path) -> None:
+    """What happens below has its new path; everything of the tree is told once, each after what holds it."""
+    root = virtual(stack, place)
+    with opened(stack) as client:
+        client.watch(root, recursive=True, only=["create", "rename"])
+        (place / "sub").rename(place / "moved")
+        for number in range(10):
+            (place / "moved" / f"{number}" / "a" / "b").mkdir(parents=True)
+            (place / "moved" / f"{number}" / "a" / "b" / "file").touch()
+        (place / "end").mkdir()
+        messages = client.until(f"{root}/end")
+        while len(messages) < 1 + 10 * 4 + 1:
+            messages.append(client.receive())
+
+    told = [brief(each) for each in messages if each["payload"]["path"] != f"{root}/end"]
+    created = [path for _, path in told[1:]]
+    assert told[0] == ("rename", f"{root}/sub", f"{root}/moved")
+    assert sorted(created) == sorted(
+        f"{root}/moved/{number}{below}" for number in range(10) for below in ("", "/a", "/a/b", "/a/b/file")
+    )
+    assert all(
+        path.rpartition("/")[0] in (f"{root}/moved", *created[:place]) for place, path in enumerate(created)
+    )
 
 
 def test_unwatch(stack: Stack, place: Path) -> None:

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from standardwebhooks import Webhook as Verifier
 
 from agent.event import Batch, Event, Http, Reply
@@ -28,6 +27,7 @@ from processors.retry import RetryRefused, retry
 from processors.workflow import Action, Command, Retry, ToTopic, Webhook, Workflow
 from tests.integration.normalizing import (
     PARTITIONS,
+    make_topic,
     make_topics,
     read_count,
     read_until,
@@ -106,15 +106,6 @@ def batch(first_seq: int, *events: Event) -> Batch:
 
 def created(path: str) -> Event:
     return Event("create", path, time.time_ns())
-
-
-async def make_topic(own: KafkaSettings, name: str) -> None:
-    admin = AIOKafkaAdminClient(**own.client())
-    await admin.start()
-    try:
-        await admin.create_topics([NewTopic(name, 1, 1)])
-    finally:
-        await admin.close()
 
 
 def ended(own: KafkaSettings, count: int) -> list[Any]:

@@ -10,8 +10,9 @@ from uuid import uuid4
 
 import pytest
 
-from tests.integration.conftest import CLICKHOUSE_IMAGE, cannot_start
+from tests.integration.conftest import CLICKHOUSE_IMAGE
 from tests.integration.databases import Place, running_store
+from tests.integration.lacking import cannot_start
 
 
 @pytest.fixture(scope="package", params=["store", "clickhouse"])

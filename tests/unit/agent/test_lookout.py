@@ -13,6 +13,7 @@ from agent.event import Event
 from agent.lookout import Lookout
 from agent.scope_session import Order
 from agent.scopes import Scope
+from agent.watches import below
 
 pytestmark = pytest.mark.skipif(not Path("/proc/sys/fs/inotify").exists(), reason="there is no inotify here")
 _PATIENCE_S = 60.0
@@ -58,6 +59,14 @@ class Watched:
         assert session is not None
         return len(session._view.watches)
 
+    @property
+    def looked_at(self) -> set[bytes]:
+        """Return the paths of the directories that it watches."""
+        session = self.lookout._session
+        assert session is not None
+        view = session._view
+        return {view.path(directory) for directory in below(view.watches.root)}
+
 
 def scope(path: Path, *, recursive: bool) -> Scope:
     return Scope(bytes(path)[1:], recursive)
@@ -86,6 +95,15 @@ def test_what_is_shown_is_told_and_what_was_there_is_not(watched: Watched, root:
     (root / "new").mkdir()
 
     assert watched.told() == [("create", str(root / "new"))]
+
+
+def test_paths_that_are_looked_at_are_spelt_once(watched: Watched, root: Path) -> None:
+    """The tree begins at `/`: no path of a log line or of a look has an empty part."""
+    (root / "sub").mkdir()
+    watched.show(root, recursive=True)
+
+    assert {b"/", bytes(root), bytes(root / "sub")} <= watched.looked_at
+    assert not any(b"//" in path for path in watched.looked_at)
 
 
 def test_a_directory_in_a_plain_scope_is_not_watched(watched: Watched, root: Path) -> None:

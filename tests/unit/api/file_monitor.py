@@ -14,6 +14,7 @@ from starlette.testclient import TestClient
 
 from api import filemonitor
 from api.access import Access
+from api.errors import HANDLERS
 from api.filemonitor_desk import Desk
 from api.limits import Limits
 from api.waiting import Waiting
@@ -75,7 +76,7 @@ class Monitor:
         limits = Limits(requests_per_s=1e6, requests_burst=10**6, refusals_per_s=1e6, refusals_burst=10**6)
         access = Access(lambda: self.sequencer, limits)  # type: ignore[arg-type,return-value]
         desk = Desk(self.sequencer, self.sequencer.waiting, timeout_ms=1000, retry_after_s=1)  # type: ignore[arg-type]
-        app = Starlette(routes=filemonitor.routes(access, desk, MAX_BODY_BYTES))
+        app = Starlette(routes=filemonitor.routes(access, desk, MAX_BODY_BYTES), exception_handlers=HANDLERS)
         self.client = TestClient(app, follow_redirects=False)
         self.client.headers["authorization"] = self.add_key("all", "filemonitor:read", "filemonitor:write")
 

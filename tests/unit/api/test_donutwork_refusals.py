@@ -84,9 +84,11 @@ def test_every_bad_field_is_named_at_once(stage: Any) -> None:
 @pytest.mark.parametrize(
     "query", ["?projectId=other", "?projectId=proj_123&projectId=proj_123", "?a=%FF", "?a=%00&projectId="]
 )
-def test_query_must_agree_with_the_path(stage: Any, query: str) -> None:
+@pytest.mark.parametrize("method", ["PUT", "POST"])
+def test_query_must_agree_with_the_path(stage: Any, query: str, method: str) -> None:
     """An id in the query that differs, parameters given twice or not in UTF-8 are 422."""
-    assert_error(stage.request("PUT", PATH + query, json=SEED), 422)
+    assert_error(stage.request(method, PATH + query, json=SEED if method == "PUT" else {}), 422)
+    assert not stage.broker.batches
 
 
 def test_undecided_event_is_503_with_its_id(make_stage: Any) -> None:

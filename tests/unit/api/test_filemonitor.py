@@ -81,6 +81,22 @@ def test_patch_and_delete(monitor: Monitor) -> None:
         assert (answer.status_code, answer.content) == (404, b""), method
 
 
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
+def test_what_a_client_cannot_write_is_ignored(monitor: Monitor, method: str) -> None:
+    """Ids, uris and the last write's time are fswire's; `created` is written as it comes."""
+    moment = "2016-10-17T17:31:28.000000+00:00"
+    monitor.make(name="first")
+    monitor.make(name="second")
+    body = {"id": 1, "resource_uri": f"{LIST}1/", "updated": moment, "created": moment, "status": "x" * 60}
+
+    monitor.send(method, LIST if method == "POST" else f"{LIST}2/", body)
+
+    shown = monitor.get(f"{LIST}{3 if method == 'POST' else 2}/")
+    assert (shown["created"], shown["status"]) == (moment, "x" * 60)
+    assert shown["updated"] > moment
+    assert monitor.get(f"{LIST}1/")["name"] == "first"
+
+
 def test_list_is_newest_first_and_paged(monitor: Monitor) -> None:
     """20 unless told otherwise, relative uris of the pages before and after with all other parameters."""
     for number in range(25):
@@ -172,6 +188,21 @@ def test_patch_list_is_whole_or_nothing(monitor: Monitor) -> None:
     assert (done.status_code, done.content) == (202, b"")
     assert monitor.ids("") == [5, 4, 3, 1]
     assert (monitor.get(f"{LIST}1/")["tags"], monitor.get(f"{LIST}4/")["status"]) == ("t", "made")
+
+
+@pytest.mark.parametrize(
+    ("second", "status"),
+    [({"size": "abc"}, 400), ({"tags": []}, 400), ({"resource_uri": "/elsewhere/1/"}, 404), (7, 400)],
+)
+def test_patch_list_with_a_bad_object_changes_nothing(monitor: Monitor, second: Any, status: int) -> None:
+    """Also not what stood before it."""
+    monitor.make(tags="before")
+    first = {"resource_uri": f"{LIST}1/", "tags": "after"}
+
+    answer = monitor.send("PATCH", body={"objects": [first, {}, second], "deleted_objects": [f"{LIST}1/"]})
+
+    assert answer.status_code == status
+    assert (monitor.ids(""), monitor.get(f"{LIST}1/")["tags"]) == ([1], "before")
 
 
 @pytest.mark.parametrize(

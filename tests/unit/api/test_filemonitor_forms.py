@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import Iterator
+from typing import Any
 
 import httpx2
 import pytest
+from starlette.types import Message
+from structlog.testing import capture_logs
 
 from tests.unit.api.file_monitor import LIST, MAX_BODY_BYTES, Monitor, serving
 
@@ -33,6 +36,22 @@ def test_credentials_in_all_places(monitor: Monitor) -> None:
         refused = monitor.send("GET", LIST + query)
         assert (refused.status_code, refused.content) == (401, b"")
         assert refused.headers["www-authenticate"].startswith("Basic")
+
+
+def test_nothing_is_shown_or_changed_without_a_key(monitor: Monitor) -> None:
+    """401 for every place and method, also for what is not there; `OPTIONS` and the root alone are open."""
+    monitor.make()
+    authorization = monitor.client.headers.pop("authorization")
+    for path in (LIST, f"{LIST}1/", f"{LIST}99/", f"{LIST}abc/"):
+        for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"):
+            answer = monitor.send(method, path, {"objects": []} if method.startswith("P") else None)
+            assert (answer.status_code, answer.content) == (401, b""), (method, path)
+    for path in (f"{LIST}schema/", f"{LIST}set/1/"):
+        assert monitor.send("GET", path).status_code == 401
+    assert monitor.send("OPTIONS", f"{LIST}1/").status_code == 200
+
+    monitor.client.headers["authorization"] = authorization
+    assert monitor.ids("") == [1]
 
 
 def test_reading_key_cannot_write(monitor: Monitor) -> None:
@@ -131,6 +150,37 @@ def test_what_fails_inside_is_500_without_a_reason(monitor: Monitor) -> None:
 
     assert (answer.status_code, list(answer.json())) == (500, ["error_message"])
     assert "secret" not in answer.text
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
+def test_client_that_leaves_in_its_body_is_no_error(monitor: Monitor, method: str) -> None:
+    """Nobody is left to be answered: nothing is decided, and the log has nothing to say."""
+    came: list[Message] = [
+        {"type": "http.request", "body": b'{"objects": [', "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+    authorization = monitor.client.headers["authorization"].encode()
+    scope: dict[str, Any] = {
+        "type": "http", "method": method, "path": LIST, "query_string": b"", "headers": [
+            (b"host", b"t"), (b"authorization", authorization)
+        ],
+    }  # fmt: skip
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return came.pop(0)
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def ask() -> None:
+        await monitor.client.app(scope, receive, send)
+
+    with capture_logs() as said:
+        asyncio.run(ask())
+
+    assert ([each["status"] for each in sent if "status" in each], said) == ([499], [])
+    assert (monitor.sequencer.offset, monitor.ids("")) == (0, [])
 
 
 def test_many_writers_get_ids_without_gaps(monitor: Monitor) -> None:

@@ -8,6 +8,7 @@ from api.pages import charts
 
 DAY_S = 86_400
 MIDNIGHT_S = 1_795_046_400
+YEAR_S = 31_557_600
 STEPS_S = (60, 900, 3_600)
 
 
@@ -75,6 +76,21 @@ def test_ticks_of_time_are_round_and_say_the_day_at_midnight() -> None:
         "02:00",
         "04:00",
     ]
+
+
+@pytest.mark.parametrize(
+    ("from_s", "to_s", "texts"),
+    [
+        (0, 57 * YEAR_S, ["1970", "1980", "1990", "2000", "2010", "2020"]),
+        (0, 4_250_000_000, ["1970", "1990", "2010", "2030", "2050", "2070", "2090"]),
+        (YEAR_S * 50, YEAR_S * 55, ["2020", "2021", "2022", "2023", "2024"]),
+    ],
+)
+def test_ticks_of_decades_are_few_and_say_the_year(from_s: int, to_s: int, texts: list[str]) -> None:
+    """One event of 1970 makes no heap of words below the chart."""
+    over = charts.Window(from_s, to_s, 28 * 86_400)
+
+    assert [tick.text for tick in charts.x_ticks(over)] == texts
 
 
 def test_line_is_interrupted_where_nothing_is_known() -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from api.history import Row
 from api.pages import file_names, file_past
 from api.pages.file_past import Content, Who
-from api.pages.file_queries import Told
 from api.pages.lineage import BEGINNING, Moment, Segment, Turn
 
 
@@ -13,24 +13,17 @@ def at(second: int) -> Moment:
     return Moment(second * 1_000_000)
 
 
-def told(offset: int, event: str = "modified", sha256_hex: str = "", **given: object) -> Told:
-    """Return something that was told, a second after what has the offset before."""
+def told(second: int, event: str = "modified", sha256_hex: str = "", **given: object) -> Row:
+    """Return an event of a second, of which little is known."""
+    empty = dict.fromkeys(Row.__struct_fields__, "")
     fields = {
-        "kafka_offset": offset,
-        "at_us": offset * 1_000_000,
-        "raw_offset": offset,
-        "raw_index": 0,
-        "event_id": f"evt_{offset}",
+        "occurred_us": second * 1_000_000,
         "event": event,
-        "path": "a",
-        "renamed_to": "",
         "size": 1,
         "sha256_hex": sha256_hex,
         "uid": None,
-        "exe": "",
-        "key_id": "",
     }
-    return Told(**fields | given)  # type: ignore[arg-type]
+    return Row(**empty | fields | given)
 
 
 def test_file_that_was_never_renamed_had_no_other_name() -> None:

@@ -104,6 +104,16 @@ def test_error_of_the_database_is_the_readers(stage: Any, code: int, status: int
     assert response.json()["clickhouseCode"] == code
 
 
+def test_syntax_error_of_the_database_tells_nothing_of_its_disk(stage: Any) -> None:
+    """Around the reader's query stands a statement of the server's own, which ClickHouse repeats."""
+    stage.database.result = Refused("Code: 62. Syntax error at '/var/spool/x' TRUNCATE", 62)
+
+    response = ask(stage, "SELECT path FROM events")
+
+    assert (response.status_code, response.json()["code"]) == (400, "query_failed")
+    assert "/var" not in response.text
+
+
 def test_sql_without_a_database_is_503(stage: Any) -> None:
     """The database is away, not the reader's query wrong."""
     stage.database.result = Unavailable("the database does not answer", code="database_unavailable")

@@ -58,6 +58,30 @@ def test_attack_is_refused(sql: str, row_filter: str | None) -> None:
         guard(sql, row_filter)
 
 
+@pytest.mark.parametrize(
+    ("sql", "told"),
+    [
+        ("SELECT path FRM events e", "line 1, at or before 'events'"),
+        ("SELECT path\nFROM events\nWHERE a = = 3", "line 3, at or before '='"),
+        ("SELECT path FROM events WHERE path = 'a", "a string, a quoted name or a comment has no end"),
+        ("SELECT", "must name something to SELECT"),
+        ("SELECT FROM events", "must name something to SELECT"),
+        ("SELECT * FROM url('http://h')", "must not use the table function url"),
+        ("SELECT * FROM event", "must not use the table event; there are activity, agents,"),
+        ("SELECT * FROM system.tables", "must name its tables by their names alone: activity, agents,"),
+        ("SELECT hostName()", "must not use the function hostName, only those that compute"),
+        ("SHOW TABLES", "SELECT * FROM … LIMIT 0"),
+        ("SELECT 1 SETTINGS max_threads = 1", "must not use SETTINGS"),
+    ],
+)
+def test_refusal_says_what_to_change(sql: str, told: str) -> None:
+    """To a stranger: the place, the word, and what there is instead."""
+    with pytest.raises(QueryRefused) as refused:
+        guard(sql, None)
+
+    assert told in str(refused.value)
+
+
 @pytest.mark.parametrize("sql", ALLOWED)
 def test_ordinary_query_passes_and_passes_again(sql: str) -> None:
     """What analysts write is let through, and the text that runs is itself allowed."""

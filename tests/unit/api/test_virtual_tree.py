@@ -5,54 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import msgspec
-
-from api.virtual_tree import Node, VirtualTree
+from api.tree_rows import Node
+from api.virtual_tree import VirtualTree
 from processors.notify import derived_id
 from processors.registry import Key, Project
+from tests.unit.api.files_table import Rows
 
 READER = Key("reader", "", ["directory_monitor:read"], ["proj_*"], 0)
-
-
-class Rows:
-    """A database in memory: rows of `files` by project and path."""
-
-    def __init__(self, *rows: dict[str, Any]) -> None:
-        self._rows = [{**_EMPTY, **row} for row in rows]
-        self.asked = 0
-        self.appear_after = 0
-
-    async def rows(self, sql: str, parameters: dict[str, Any], row: type, _settings: dict[str, Any]) -> Any:
-        self.asked += 1
-        if self.asked <= self.appear_after:
-            return []
-        if "path = {path" in sql:
-            found = [each for each in self._rows if each["path"] == parameters["path"]]
-        elif "path IN" in sql:
-            found = [each for each in self._rows if each["path"] in parameters["paths"]]
-        elif "file_id = {id" in sql:
-            found = [each for each in self._rows if each["file_id"] == parameters["id"]]
-        elif "file_id = 0" in sql:
-            found = [each for each in self._rows if each["file_id"] == 0]
-        else:
-            found = [each for each in self._rows if parameters["from"] < each["path"] < parameters["to"]]
-        return msgspec.convert(found, list[row])  # type: ignore[valid-type]
-
-
-_EMPTY = {
-    "project_id": "proj_1",
-    "is_dir": False,
-    "size": None,
-    "mode": None,
-    "owner_uid": None,
-    "owner_gid": None,
-    "mtime_ns": None,
-    "birth_ns": None,
-    "acl": "",
-    "flags": [],
-    "file_id": 0,
-    "occurred_us": 0,
-}
 
 
 class Known:
@@ -105,7 +64,7 @@ def test_row_is_a_node_with_its_own_id() -> None:
 
 def test_directory_is_there_while_something_is_below_it() -> None:
     """Nobody need have told of the directory itself; a name that begins alike is no directory."""
-    database = Rows({"path": "a/b/c"})
+    database = Rows({"path": "a/b/c"}, {"path": "a/b/d", "project_id": "other"})
 
     directory = look(database, b"/proj_1/a/b")
 
@@ -145,7 +104,7 @@ def test_looks_at_one_time_are_one_look() -> None:
     nodes = asyncio.run(many())
 
     assert all(node is not None for node in nodes)
-    assert database.asked == 1
+    assert len(database.asked) == 1
 
 
 def test_node_is_found_by_its_id() -> None:
@@ -170,14 +129,66 @@ def test_node_is_found_by_its_id() -> None:
     assert paths == ["/", "/proj_2", "/proj_1/a/b", "/proj_1/x", "/proj_1/x/y", None, None]
 
 
-def test_spine_goes_from_the_root_down() -> None:
-    """Ids of the root, the project, the directories between, the file."""
-    database = Rows({"path": "a/b", "file_id": 77}, {"path": "a", "file_id": 70, "is_dir": True})
+def test_id_is_found_in_the_projects_of_the_key_alone() -> None:
+    """One agent may report a directory into two projects: each key sees its own."""
+    theirs, mine = ({"path": "a", "file_id": 77, "project_id": project} for project in ("other", "proj_2"))
 
-    async def of_the_file() -> list[str]:
+    async def ask(*rows: dict[str, Any]) -> Node | None:
+        return await tree(Rows(*rows)).by_id("77", READER)
+
+    found = asyncio.run(ask(theirs, mine))
+
+    assert found is not None
+    assert found.path == "/proj_2/a"
+    assert asyncio.run(ask(theirs)) is None
+
+
+def test_many_missing_paths_cost_few_questions() -> None:
+    """A thousand that are not there are asked for together, and harm nobody who looks meanwhile."""
+    database = Rows({"path": "here"})
+    paths = [b"/proj_1/none-%d" % number for number in range(1_000)]
+
+    async def ask() -> tuple[dict[bytes, Node | None], Node | None]:
         shared = tree(database)
-        node = await shared.look(b"/proj_1/a/b", READER)
-        assert node is not None
-        return await shared.spine(node)
+        return await asyncio.gather(shared.look_all(paths, READER), shared.look(b"/proj_1/here", READER))
 
-    assert asyncio.run(of_the_file()) == ["2", derived_id("proj_1", ""), "70", "77"]
+    nodes, here = asyncio.run(ask())
+
+    assert set(nodes.values()) == {None}
+    assert here is not None
+    assert len(database.asked) == 2 * 8
+
+
+def test_many_unknown_ids_cost_few_questions() -> None:
+    """Those that agents gave, and those derived from paths, are each looked for together."""
+    database = Rows({"path": "a/b"})
+
+    async def ask() -> list[Node | None]:
+        return await tree(database).by_ids([str(number) for number in range(100, 200)], READER)
+
+    assert asyncio.run(ask()) == [None] * 100
+    assert len(database.asked) == 4
+
+
+def test_path_longer_than_any_is_not_asked_for() -> None:
+    """No event carries it."""
+    database = Rows()
+
+    assert look(database, b"/proj_1/" + b"x" * 4097) is None
+    assert database.asked == []
+
+
+def test_look_that_does_not_wait_is_told_what_is_known() -> None:
+    """A path that is on its way is not found, and is by a look that waits."""
+    database = Rows({"path": "a"})
+    database.appear_after = 2
+
+    async def ask() -> list[Node | None]:
+        shared = tree(database, wait_s=30)
+        known = await shared.look_all([b"/proj_1/a"], READER, wait=False)
+        return [*known.values(), await shared.look(b"/proj_1/a", READER)]
+
+    known, found = asyncio.run(ask())
+
+    assert known is None
+    assert found is not None

@@ -17,7 +17,8 @@ from api.access import Access
 from api.live import Delivery, Hub, Interest, SlowSubscriber
 from api.live_position import Mark
 from api.live_record import Reach, Record
-from api.virtual_tree import Node, VirtualTree
+from api.tree_rows import Node
+from api.virtual_tree import VirtualTree
 from api.watch import WatchParts, routes
 from processors import watch
 from processors.registry import Key
@@ -86,7 +87,9 @@ class ScriptedTree:
     def sees(self, key: Key, project: str) -> bool:
         return project in key.projects
 
-    async def look_all(self, paths: Iterable[bytes], reader: Key) -> dict[bytes, Node | None]:
+    async def look_all(
+        self, paths: Iterable[bytes], reader: Key, *, wait: bool = True
+    ) -> dict[bytes, Node | None]:
         return {path: Node(path.decode(), "5", True, "p") if path[:2] == b"/p" else None for path in paths}
 
 

@@ -1,0 +1,24 @@
+"""Marks of dead letters that were replayed: they name the letter, and hold nothing that could be replayed."""
+
+from __future__ import annotations
+
+import msgspec
+
+from processors import dead_letters
+from processors.dead_letters import DeadLetter, Parked
+from processors.decode import Refusal
+from processors.letters import Letter, Place
+
+
+def test_mark_names_its_letter_and_keeps_its_project() -> None:
+    """So that whoever may see the one sees the other; its bytes stay in the letter."""
+    record = Parked("fswire.raw", 2, 7, 1_700_000_000_000, b"p")
+    parked = dead_letters.letter(record, b"bytes", Refusal("not_json", "why"))
+    letter = Letter(Place(3, 11), msgspec.json.decode(parked, type=DeadLetter))
+
+    marked = dead_letters.mark(letter.content, "fswire.dead-letters", *letter.place, 1_700_000_001_000)
+
+    mark = Letter(Place(3, 12), msgspec.json.decode(marked, type=DeadLetter))
+    assert (letter.marks, mark.marks) == (None, letter.place)
+    assert (mark.project, mark.value, mark.content.size) == (letter.project, None, 0) == ("p", None, 0)
+    assert mark.content.received > letter.content.received
