@@ -107,6 +107,8 @@ class Subscription:
         """By partition, right behind what was taken from it."""
         self.when_cut: Callable[[], None] | None = None
         """Called at once; what is queued may take its time."""
+        self.at_once: Callable[[Delivery], bool] | None = None
+        """Called with a delivery while `take` waits for one, and spares it the turn; False: it is queued."""
 
     @property
     def crowded(self) -> bool:
@@ -125,10 +127,19 @@ class Subscription:
         self.marks[partition] = mark
 
     def offer(self, delivery: Delivery) -> bool:
-        """Put a delivery into the queue; False where it is full. A reader's call."""
+        """Hand a delivery over, or queue it; False where the queue is full. A reader's call."""
+        if self._taken_at_once(delivery):
+            return True
         if len(self._queue) >= self._bound:
             return False
         self.put(delivery)
+        return True
+
+    def _taken_at_once(self, delivery: Delivery) -> bool:
+        waits = self._waiter is not None and not self._waiter.done()
+        if not waits or self.at_once is None or not self.at_once(delivery):
+            return False
+        self.marks[delivery.partition] = delivery.mark
         return True
 
     def put(self, delivery: Delivery) -> None:

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import msgspec
 from starlette.types import Message, Receive, Scope, Send
 
+from api import at_once
+from api.at_once import Write
 from api.endless import go_on
 from api.errors import ApiError
 from api.live import Delivery, Hub, Interest, Position, SlowSubscriber, Subscription
@@ -61,6 +63,7 @@ class Stream:
         self._marks: dict[int, Mark] = {}
         self._beat: asyncio.TimerHandle | None = None
         self._beat_is_due = False
+        self._write: Write | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer with the stream, or with a refusal where it cannot begin."""
@@ -78,6 +81,8 @@ class Stream:
 
         async def rest(send: Send) -> None:
             async with until_end:
+                self._write = at_once.writer(scope)
+                subscription.at_once = self._told_at_once
                 await self._go_on(subscription, receive, send)
 
         await go_on(scope, send, rest)
@@ -120,6 +125,19 @@ class Stream:
                 self._marks |= subscription.position.marks
                 await send(_chunk(self._comment("keepalive")))
                 goes_on = self._terms.counts()
+
+    def _told_at_once(self, delivery: Delivery) -> bool:
+        """Write what a delivery holds without a turn of this stream's task; False: that is the task's."""
+        if self._write is None or self._beat_is_due:
+            return False
+        try:
+            told = self._seen(delivery)
+        except Exception:  # noqa: BLE001  it is this stream's alone: its task meets it again
+            return False
+        if told.gap is not None or told.removed:
+            return False
+        self._marks[delivery.partition] = delivery.mark
+        return not told.notifications or self._write(self._data([told.notifications]))
 
     async def _tell(self, deliveries: Sequence[Delivery], send: Send) -> bool:
         """Write what deliveries hold for this watch; False where nothing can follow."""

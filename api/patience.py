@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from api import at_once
 from api.errors import ApiError, BadRequest, BodyTimeout
 from api.errors import body as error_body
 from api.settings import ApiSettings
@@ -79,6 +80,8 @@ class PatientProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Expect the body."""
         super().on_headers_complete()
+        if self.cycle is not None:
+            self.scope["extensions"] = at_once.extension(self.cycle)  # type: ignore[typeddict-item]
         self._in_head = False
         self._expect(self.body_timeout_s + _MARGIN_S)
 

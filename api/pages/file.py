@@ -20,7 +20,7 @@ from api.pages.event_row import EventRow
 from api.pages.file_queries import FileQueries
 from api.pages.parts import Parts
 
-ROWS = 40
+ROWS = 25
 """They lie far apart in the table: each costs a granule to read."""
 NEWEST = 2**63 - 1
 

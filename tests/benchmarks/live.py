@@ -31,6 +31,7 @@ STREAMS = 5_000
 DIRECTORIES = 500
 EVENTS_PER_S = 2_000
 EVENT_S = 20
+LINGER_MS = 5
 PATIENCE_S = 60
 PROJECT = "live"
 
@@ -143,9 +144,12 @@ def _from_the_topic(stack: running.Stack) -> tuple[list[float], float]:
 
 
 async def _send(kafka: KafkaSettings) -> list[float]:
-    """Write events of all directories in turn at a steady rate; return when each was handed over."""
+    """Write events of all directories in turn at a steady rate; return when each was handed over.
+
+    Those of some milliseconds are one batch, as those of a chunk of the normalizer are.
+    """
     sent: list[float] = []
-    async with AIOKafkaProducer(**kafka.producer()) as producer:
+    async with AIOKafkaProducer(**kafka.producer() | {"linger_ms": LINGER_MS}) as producer:
         topic = kafka.topic(topics.NOTIFY)
         partition = partition_of(PROJECT, len(await producer.partitions_for(topic)))
         began = time.monotonic()

@@ -210,3 +210,33 @@ def test_interest_is_wanted_from_every_reader_of_a_seat() -> None:
     seat.add(interest)
 
     assert seat.interests == {interest}
+
+
+def test_delivery_is_taken_at_once_while_somebody_waits_for_it() -> None:
+    """It needs no turn; what nobody waits for, or what is not taken, is queued in its order."""
+
+    async def scene(subscription: Subscription) -> None:
+        seated(subscription)
+        at_once: list[bytes] = []
+
+        def take_all_but_the_third(delivery: Delivery) -> bool:
+            taken = delivery.value != b"3"
+            if taken:
+                at_once.append(delivery.value)
+            return taken
+
+        subscription.at_once = take_all_but_the_third
+        subscription.offer(delivery(0))
+        queued = await subscription.take()
+        waiting = asyncio.create_task(subscription.take())
+        await asyncio.sleep(0)
+        for offset in range(1, 5):
+            subscription.offer(delivery(offset))
+        reached = dict(subscription.marks)
+
+        assert [each.value for each in queued] == [b"0"]
+        assert at_once == [b"1", b"2"]
+        assert reached == {0: Mark(3, Src(2, 0, 0))}
+        assert [each.value for each in await waiting] == [b"3", b"4"]
+
+    run(scene)
