@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
 from urllib.parse import urlencode
 
 from starlette.requests import Request
@@ -20,7 +19,7 @@ from api.pages.event_row import EventRow
 from api.pages.file_queries import FileQueries
 from api.pages.parts import Parts
 
-ROWS = 25
+ROWS = 20
 """They lie far apart in the table: each costs a granule to read."""
 NEWEST = 2**63 - 1
 
@@ -38,12 +37,12 @@ class File:
         path, before = _path(request), _before(request)
         queries = FileQueries(self._parts, project, path, before)
         state, (told, former) = await asyncio.gather(queries.state(), file_past.told_of(queries, path))
-        rows = await queries.rows(told[:ROWS])
+        now = state.sha256_hex if state else ""
+        rows, copies = await asyncio.gather(queries.rows(told[:ROWS]), queries.elsewhere(now, reader.rows))
         contents = file_past.contents(rows)
-        content = state.sha256_hex if state else contents[0].sha256_hex if contents else ""
-        runs, copies = await asyncio.gather(
-            self._parts.history.runs(project, rows),
-            queries.elsewhere(content, reader.rows) if content else _nothing(),
+        last = contents[0].sha256_hex if contents and state is None else ""
+        runs, copies_of_last = await asyncio.gather(
+            self._parts.history.runs(project, rows), queries.elsewhere(last, reader.rows)
         )
         return self._parts.site.page(
             request,
@@ -58,8 +57,8 @@ class File:
             who=file_past.who(rows),
             looked_at=len(rows) if len(told) > ROWS else None,
             former=former,
-            content=content,
-            copies=copies,
+            content=now or last,
+            copies=copies or copies_of_last,
             first=_address(project, path) if before != NEWEST else None,
             next=_address(project, path, told[ROWS - 1]) if len(told) > ROWS else None,
         )
@@ -68,10 +67,6 @@ class File:
 def _shown(row: Row, runs: Sequence[Run]) -> tuple[EventRow, list[Difference]]:
     shown = event_row.of_item(item(row, runs))
     return shown, differences(shown)
-
-
-async def _nothing() -> list[Any]:
-    return []
 
 
 def _path(request: Request) -> str:

@@ -141,7 +141,9 @@ class FileQueries:
         return found[0] if found else None
 
     async def elsewhere(self, sha256_hex: str, rows: str) -> list[Copy]:
-        """Return other files with a content, of the projects that `rows` lets a reader see."""
+        """Return other files with a content, of the projects that `rows` lets a reader see; of none, none."""
+        if not sha256_hex:
+            return []
         sql = _ELSEWHERE.replace("READER", rows)
         return await self._parts.rows(sql, self._path | {"sha256": sha256_hex}, Copy)
 
