@@ -15,8 +15,6 @@ from api import history
 from api.pages.lineage import Moment, Segment, Turn
 from api.pages.parts import Parts
 
-MOST = 200
-"""Of the newest events that are looked for at one time."""
 MAX_NAMES = 32
 """Former names that are looked at, the last ones."""
 _PLACES = """
