@@ -7,6 +7,7 @@ that are told of the same record would need thousands of turns; this is a call f
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
@@ -16,19 +17,19 @@ Write = Callable[[bytes], bool]
 _NAME = "fswire.at_once"
 
 
-def extension(cycle: RequestResponseCycle) -> dict[str, Write]:
-    """Return what a request's scope has as `extensions`."""
-
-    def write(part: bytes) -> bool:
-        if cycle.flow.write_paused or cycle.disconnected:
-            return False
-        cycle.transport.write(b"%x\r\n%b\r\n" % (len(part), part))
-        return True
-
-    return {_NAME: write}
+def extension(cycle: RequestResponseCycle) -> dict[str, RequestResponseCycle]:
+    """Return what a request's scope has as `extensions`; every request has it, few make use of it."""
+    return {_NAME: cycle}
 
 
 def writer(scope: Scope) -> Write | None:
     """Return how parts are written at once, None where the server cannot."""
-    write: Write | None = scope.get("extensions", {}).get(_NAME)
-    return write
+    cycle: RequestResponseCycle | None = scope.get("extensions", {}).get(_NAME)
+    return None if cycle is None else partial(_write, cycle)
+
+
+def _write(cycle: RequestResponseCycle, part: bytes) -> bool:
+    if cycle.flow.write_paused or cycle.disconnected:
+        return False
+    cycle.transport.write(b"%x\r\n%b\r\n" % (len(part), part))
+    return True

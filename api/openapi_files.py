@@ -5,11 +5,12 @@ The same stands under `/api/v1`: it is described once.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 from api.notify_view import TYPES
 from api.openapi_form import FLAG, TEXT, Json, content, operation, parameter, plain, record, schema
 from api.qumulo import MAX_IDS
+from processors.registry import RecursiveMode
 
 _ID: Json = {"type": "string", "pattern": "^[0-9]+$"}
 SCHEMAS: Json = {
@@ -26,9 +27,7 @@ SCHEMAS: Json = {
     "SignedIn": record(["bearer_token"], bearer_token=TEXT),
     "Myself": record(["id", "name"], id=_ID, name=TEXT),
     "Roles": {"type": "array", "items": record(["role_name"], role_name=TEXT)},
-    "NotifySettings": record(
-        ["recursive_mode"], recursive_mode={"enum": ["ENABLED", "DISABLED_ERROR", "DISABLED_IGNORE"]}
-    )
+    "NotifySettings": record(["recursive_mode"], recursive_mode={"enum": list(get_args(RecursiveMode))})
     | {"additionalProperties": False},
     "Attributes": record(["path", "name", "id", "type"], path=TEXT, name=TEXT, id=_ID, type=TEXT),
     "Ids": {"type": "array", "maxItems": MAX_IDS, "items": {"anyOf": [_ID, {"type": "integer"}]}},

@@ -9,7 +9,7 @@ import hashlib
 import importlib.metadata
 import re
 from collections.abc import Awaitable, Callable
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 from aiokafka.errors import KafkaError
@@ -27,7 +27,7 @@ from api.qumulo_attributes import attributes
 from api.qumulo_errors import Endpoint, NoSuchEntry, answering, existing
 from api.qumulo_ref import ATTRIBUTES, NOTIFY, asked
 from api.virtual_tree import VirtualTree
-from processors.registry import Key, NotifySettings, Registry
+from processors.registry import Key, NotifySettings, RecursiveMode, Registry
 
 PREFIXES = ("/v1", "/api/v1")
 MAX_BODY_BYTES = 64 * 1024
@@ -44,7 +44,7 @@ class _Login(msgspec.Struct):
 
 
 class _Settings(msgspec.Struct, forbid_unknown_fields=True):
-    recursive_mode: Literal["ENABLED", "DISABLED_ERROR", "DISABLED_IGNORE"]
+    recursive_mode: RecursiveMode
 
 
 class Qumulo:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import os
 import signal
@@ -27,9 +26,7 @@ from api.certificate import context as tls_context
 from api.patience import protocol
 from api.settings import ApiSettings
 from processors.clickhouse import ClickHouseSettings
-
-_GC_THRESHOLD = 100_000
-"""Thousands of streams are held, and all transfers: looking at them every 700 objects takes half the time."""
+from processors.garbage import collect_seldom
 
 _log = structlog.get_logger()
 
@@ -67,7 +64,7 @@ class _Server(uvicorn.Server):
 def main(tls_port: int | None = None) -> int:
     """Serve until SIGTERM or SIGINT; return 0 after a clean stop, 1 where settings or address are wrong."""
     log.configure("api")
-    gc.set_threshold(_GC_THRESHOLD, 20, 20)
+    collect_seldom()
     # It reports every lost connection several times over; what matters of it is said once, by the api.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     try:

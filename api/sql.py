@@ -27,7 +27,7 @@ from processors.registry import Key
 
 TIMEOUT_EXCEEDED = 159
 SYNTAX_ERROR = 62
-"""ClickHouse's error code."""
+"""ClickHouse's error codes."""
 
 
 class Sql:

@@ -50,20 +50,25 @@ class VirtualTree:
         """Return the projects that a key sees, in order."""
         return sorted(project for project in self._registry().projects if auth.covers(key, project))
 
-    async def look(self, path: bytes, reader: Key) -> Node | None:
-        """Return what is at an absolute path, None where nothing is. Unavailable: the database is."""
+    async def look(self, path: bytes, reader: Key, *, wait: bool = True) -> Node | None:
+        """Return what is at an absolute path, None where nothing is; without `wait` what is known already.
+
+        Unavailable: the database is.
+        """
         place = _place(path)
         if not place.project:
             return root()
-        return await asyncio.shield(self._look(place)) if self._may_be(place, reader) else None
+        if not self._may_be(place, reader):
+            return None
+        return await (asyncio.shield(self._look(place)) if wait else self._at.find(place))
 
     async def look_all(
         self, paths: Iterable[bytes], reader: Key, *, wait: bool = True
     ) -> dict[bytes, Node | None]:
-        """Return what is at each of many absolute paths; without `wait` only what is known already."""
+        """Return what `look` finds at each of many absolute paths."""
         paths = list(dict.fromkeys(paths))
-        look = self.look if wait else self._look_once
-        return dict(zip(paths, await asyncio.gather(*(look(path, reader) for path in paths)), strict=True))
+        nodes = await asyncio.gather(*(self.look(path, reader, wait=wait) for path in paths))
+        return dict(zip(paths, nodes, strict=True))
 
     async def by_id(self, identity: str, reader: Key) -> Node | None:
         """Return what has a file id, None where nothing has."""
@@ -96,12 +101,6 @@ class VirtualTree:
     def _may_be(self, place: Place, reader: Key) -> bool:
         short = len(place.path.encode()) <= MAX_PATH_BYTES
         return is_project_id(place.project) and short and self.sees(reader, place.project)
-
-    async def _look_once(self, path: bytes, reader: Key) -> Node | None:
-        place = _place(path)
-        if not place.project:
-            return root()
-        return await self._at.find(place) if self._may_be(place, reader) else None
 
     def _look(self, place: Place) -> asyncio.Task[Node | None]:
         """Thousands that ask for the same at one time, after a restart, are one look."""

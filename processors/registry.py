@@ -61,10 +61,13 @@ class Key(msgspec.Struct, frozen=True, omit_defaults=True):
     revoked: bool = False
 
 
+RecursiveMode = Literal["ENABLED", "DISABLED_ERROR", "DISABLED_IGNORE"]
+
+
 class NotifySettings(msgspec.Struct, frozen=True):
     """Settings of change notify, the same for every api process."""
 
-    recursive_mode: Literal["ENABLED", "DISABLED_ERROR", "DISABLED_IGNORE"] = "ENABLED"
+    recursive_mode: RecursiveMode = "ENABLED"
     """What becomes of recursive watches: granted, refused, or taken for plain ones."""
 
 

@@ -7,7 +7,6 @@ groups read it.
 from __future__ import annotations
 
 import asyncio
-import gc
 import signal
 import time
 from collections.abc import Iterable, Mapping
@@ -36,6 +35,7 @@ from processors import plan as plans
 from processors import sink_gaps, tables
 from processors.clickhouse import ClickHouseSettings, ClickHouseUnavailable
 from processors.commits import NONE_COMMITTED_S
+from processors.garbage import collect_seldom
 from processors.lean_reading import read_rows
 from processors.plan import Mark
 from processors.rows import KafkaRecord, Row, Table, slim
@@ -50,8 +50,6 @@ _GRACE_S = 3.0
 """For inserts under way when a partition is taken away: well within the rebalance timeout."""
 _RETRY_S = 0.5
 _LONGEST_RETRY_S = 5.0
-_GC_THRESHOLD = 100_000
-"""Many thousands of records are held, none in a cycle: to look every 700 takes time for nothing."""
 
 
 class SinkSettings(BaseSettings):
@@ -318,7 +316,7 @@ async def _run() -> None:
 def main() -> int:
     """Run one sink until SIGTERM or SIGINT; return the exit status."""
     log.configure("sink")
-    gc.set_threshold(_GC_THRESHOLD, 20, 20)
+    collect_seldom()
     read_rows()
     try:
         uvloop.run(_run())

@@ -71,13 +71,11 @@ class Filter(NamedTuple):
 
     def among(self, rows: list[Transfer]) -> list[Transfer]:
         """Return those of the rows for which it holds, in their order."""
-        get = operator.attrgetter(self.field)
         if self.null is not None:
-            is_or_not = operator.is_ if self.null else operator.is_not
-            return list(compress(rows, map(is_or_not, map(get, rows), repeat(None))))
+            return those(rows, self.field, null=self.null)
         if self.field in NULLABLE:
-            rows = list(compress(rows, map(operator.is_not, map(get, rows), repeat(None))))
-        return list(compress(rows, self.test(map(get, rows))))
+            rows = those(rows, self.field, null=False)
+        return list(compress(rows, self.test(map(operator.attrgetter(self.field), rows))))
 
 
 class Filters(NamedTuple):
@@ -90,6 +88,12 @@ class Filters(NamedTuple):
         for each in self.filters:
             rows = each.among(rows)
         return rows
+
+
+def those(rows: list[Transfer], field: str, *, null: bool) -> list[Transfer]:
+    """Return the rows in which a field is null, or those in which it is not, in their order."""
+    is_or_not = operator.is_ if null else operator.is_not
+    return list(compress(rows, map(is_or_not, map(operator.attrgetter(field), rows), repeat(None))))
 
 
 def parse(pairs: Pairs) -> Filters:

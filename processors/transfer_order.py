@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from itertools import compress, repeat
 from typing import NamedTuple
 
-from processors.transfer_filters import FIELDS, NULLABLE, FilterRefused
+from processors.transfer_filters import FIELDS, NULLABLE, FilterRefused, those
 from processors.transfer_records import Transfer
 
 
@@ -65,6 +65,4 @@ def _sorted(rows: list[Transfer], key: Key) -> list[Transfer]:
 def _parted(rows: list[Transfer], key: Key) -> tuple[list[Transfer], list[Transfer]]:
     if key.field not in NULLABLE:
         return list(rows), []
-    values = list(map(operator.attrgetter(key.field), rows))
-    present = compress(rows, map(operator.is_not, values, repeat(None)))
-    return list(present), list(compress(rows, map(operator.is_, values, repeat(None))))
+    return those(rows, key.field, null=False), those(rows, key.field, null=True)

@@ -22,6 +22,7 @@ from agent import log
 from agent.kafka import KafkaSettings
 from processors import broker, topics
 from processors.fleet import Fleet
+from processors.garbage import collect_seldom
 from processors.normalize import TOPICS, Normalize
 from processors.runner import Runner, RunnerSettings
 from processors.settings import ProcessorsSettings
@@ -31,8 +32,6 @@ from processors.transfer_sequencer import Sequencer
 APP = "fswire-processors"
 _STOP_TIMEOUT_S = 5.0
 """For normalize, then for Faust: a supervisor that waits 15 s sees a clean end."""
-_GC_THRESHOLD = 100_000
-"""A chunk makes tens of thousands of objects and no cycles: collecting every 700 is a third of the time."""
 
 
 def main() -> int:
@@ -40,7 +39,7 @@ def main() -> int:
     settings, kafka = ProcessorsSettings(), KafkaSettings()
     log.configure("processors", level=settings.log_level)
     _quieten()
-    gc.set_threshold(_GC_THRESHOLD, 20, 20)
+    collect_seldom()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_run(kafka, settings))
 
