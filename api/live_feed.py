@@ -19,6 +19,8 @@ from api.live_subscription import Seat
 
 LOOK_BACK_RECORDS = 2_000
 """The longest chunk of the normalizer: so far back a record may lie that is repeated behind the end."""
+FAR_BACK_RECORDS = 20_000
+"""The same where the end has repeats already: a worker died, perhaps again and again in one chunk."""
 CATCHING_UP = 4
 """Readers of the past at one time; more that resume wait for the next."""
 LINGER_S = 5.0
@@ -105,9 +107,12 @@ class Feed:
         reader = self._reader(patient=False)
         try:
             first, end = await reader.open()
-            reader.go_to(Mark(max(first, end - LOOK_BACK_RECORDS)))
-            while reader.mark.offset < end:
-                await reader.poll()
+            for look_back in (LOOK_BACK_RECORDS, FAR_BACK_RECORDS):
+                reader.go_to(Mark(max(first, end - look_back)))
+                while reader.mark.offset < end:
+                    await reader.poll()
+                if not reader.repeats:
+                    break
         except BaseException:
             await reader.close()
             raise
@@ -146,19 +151,26 @@ class Feed:
     async def _catch_up(self, seats: set[Seat]) -> None:
         reader = self._reader(patient=True)
         try:
-            first, end = await reader.open()
-            _seat_all(reader, seats & self._seats, first, end)
-            self._awaited -= seats
-            await self._read_up_to_live(reader)
+            await self._serve(reader, seats)
         except (KafkaError, OSError) as error:
             _log.warning("the past of a topic cannot be read, trying again", error=repr(error))
             await asyncio.sleep(_BACK_OFF_S)
-            self._waiting |= {seat for seat in seats & self._seats if seat.reader in (None, reader)}
         finally:
-            self._awaited -= seats
             for seat in list(reader.seats):
                 reader.unseat(seat)
             await reader.close()
+        for seat in seats:
+            if seat.reader is None:
+                self.wait(seat)
+
+    async def _serve(self, reader: Reader, seats: set[Seat]) -> None:
+        try:
+            first, end = await reader.open()
+        finally:
+            # From here on one of these may leave its reader and be awaited by another: never later than here.
+            self._awaited -= seats
+        _seat_all(reader, seats & self._seats, first, end)
+        await self._read_up_to_live(reader)
 
     async def _read_up_to_live(self, reader: Reader) -> None:
         while reader.seats:

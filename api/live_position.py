@@ -21,8 +21,8 @@ class Mark(NamedTuple):
     src: Src = BEFORE_ALL
 
     def later(self, other: Mark) -> Mark:
-        """Return the later of two marks."""
-        return self if self.offset >= other.offset else other
+        """Return the mark of who has come as far as both; repeats may stand behind what is higher."""
+        return Mark(max(self.offset, other.offset), max(self.src, other.src))
 
 
 class Position(msgspec.Struct, frozen=True, array_like=True):

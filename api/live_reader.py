@@ -55,6 +55,8 @@ class Reader:
         self.seats: set[Seat] = set()
         self.mark = Mark(0)
         """Everything below was offered."""
+        self.repeats = 0
+        """Records that were left out: what they say was read before."""
 
     async def open(self) -> tuple[int, int]:
         """Connect; return the first offset that is held and the one to be given next. Raises KafkaError."""
@@ -143,6 +145,8 @@ class Reader:
             self._offer_all(read, headers, mark)
             self.mark = mark
             return
+        else:
+            self.repeats += 1
         self.mark = Mark(read.offset + 1, self.mark.src)
 
     def _offer_all(self, read: ConsumerRecord[bytes, bytes], headers: dict[str, bytes], mark: Mark) -> None:

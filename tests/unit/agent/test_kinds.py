@@ -11,7 +11,7 @@ import pytest
 from agent import kinds
 from agent.settings import AgentSettings
 from tests.unit.agent.replay import on_disk, replay
-from tests.unit.agent.watched import Watched, brief
+from tests.unit.agent.watched import Watched, brief, has
 
 ORDINARY = {"create", "modify", "closeWrite", "delete", "rename", "attribute"}
 
@@ -68,6 +68,7 @@ def test_only_switches_opens_on(root: Path, watch: Callable[..., Watched]) -> No
     """`open` in `only` needs no `kinds`."""
     (root / "f").write_bytes(b"x")
     watched = watch(only=["open"], actors=False)  # this process is the agent
+    watched.until(has("baseline", "f"))  # the agent has the file open no longer
     os.close(os.open(root / "f", os.O_RDONLY))
     watched.stop()
 

@@ -26,7 +26,9 @@ def test_position_of_no_subscription_is_refused(text: str) -> None:
         Position.decode(text)
 
 
-def test_later_mark_is_the_one_with_the_higher_offset() -> None:
-    """Marks of one partition are ordered by offset."""
+def test_later_mark_is_as_far_as_both() -> None:
+    """Repeats behind the highest `src` take nothing back: neither offset nor `src` is lower than it was."""
     assert Mark(3).later(Mark(5)) == Mark(5)
     assert Mark(5, Src(1, 0, 0)).later(Mark(5)) == Mark(5, Src(1, 0, 0))
+    assert Mark(3, Src(9, 0, 0)).later(Mark(5, Src(4, 0, 0))) == Mark(5, Src(9, 0, 0))
+    assert Mark(5, Src(4, 0, 0)).later(Mark(3, Src(9, 0, 0))) == Mark(5, Src(9, 0, 0))
