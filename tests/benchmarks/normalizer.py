@@ -22,10 +22,10 @@ from tests.benchmarks import plain_faust
 from tests.benchmarks.history import batches
 from tests.benchmarks.parts import cpu_s, fswire, kafka, peak_mb, process
 from tests.benchmarks.table import show
-from tests.benchmarks.topic_load import PARTITIONS, create, fill, rate
+from tests.benchmarks.topic_load import PARTITIONS, create, fill, rate, spread
 
-PROJECTS = [f"benchmark-{number}" for number in range(40)]
-"""Enough that their hashes spread over the partitions, as a fleet's do."""
+PROJECTS = spread(10)
+"""As many in each partition: the hashes of a fleet's thousands spread evenly, those of forty do not."""
 MACHINES = [f"machine-{number}" for number in range(10_000)]
 """Quiet ones: each is a project of its own, and sends one event at a time."""
 BATCHED = 1_000_000

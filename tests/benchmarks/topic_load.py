@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections.abc import Iterable
 
@@ -12,6 +13,16 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from agent.kafka import KafkaSettings, partition_of
 
 PARTITIONS = 4
+
+
+def spread(each: int) -> list[str]:
+    """Return names of projects, so many of each partition, their partitions taking turns."""
+    held: list[list[str]] = [[] for _ in range(PARTITIONS)]
+    for name in map("benchmark-{}".format, itertools.count()):
+        held[partition_of(name, PARTITIONS)].append(name)
+        if min(map(len, held)) == each:
+            return [name for turn in zip(*held, strict=False) for name in turn]
+    raise AssertionError("unreachable")
 
 
 async def create(kafka: KafkaSettings, *names: str, configs: dict[str, str] | None = None) -> None:
