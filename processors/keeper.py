@@ -13,7 +13,7 @@ from processors import producers, topics
 from processors.fenced import Fenced
 from processors.producers import Connect
 from processors.publisher import append
-from processors.record_batch import Record, field, length
+from processors.record_batch import Batches, Record, field, length
 from processors.state import OWNER_KEY
 from processors.state import Record as StateRecord
 
@@ -49,14 +49,14 @@ class Keeper:
         if not records:
             return None
         async with self._fenced.writing() as producer:
-            return await append(producer, self._kafka.topic(topics.FILES), self._partition, records)
+            return await append(producer, self._kafka.topic(topics.FILES), self._partition, Batches(records))
 
     async def state(self, records: Sequence[StateRecord]) -> None:
         """Append records of the state, in order."""
         if not records:
             return
         now_ms = time.time_ns() // 1_000_000
-        appended = [(now_ms, field(key), value, _NO_HEADERS) for key, value in records]
+        appended = Batches((now_ms, field(key), value, _NO_HEADERS) for key, value in records)
         async with self._fenced.writing() as producer:
             await append(producer, self._kafka.topic(topics.STATE), self._partition, appended)
 

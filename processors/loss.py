@@ -28,11 +28,11 @@ def loss(projects: Iterable[str], partition: int, start: Start, triggers: Trigge
         made = make(origin, event, identity, start.oldest, late=False)
         src = Position(max(start.oldest - 1, 0), index, 0)
         outputs.add(origin, made, event, identity, start.oldest, src)
-        outputs.runs += [
+        outputs.runs.extend(
             runs.queued(trigger.workflow, origin, identity, made[0] or b"{}", src)
             for trigger in triggers.of(project)
             if trigger.fires("gap", event)
-        ]
+        )
     return outputs
 
 

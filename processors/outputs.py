@@ -9,7 +9,7 @@ from agent.event import Event
 from agent.kafka import MAX_RECORD_BYTES
 from processors import donutwork, notify, watch
 from processors.origin import Origin, Place, placed
-from processors.record_batch import Record
+from processors.record_batch import Batches
 
 MAX_VALUE_BYTES = MAX_RECORD_BYTES - 4096
 """Leaves room for key and headers, none of which is longer than 128 characters."""
@@ -52,10 +52,10 @@ class Outputs:
     """Collects what a chunk becomes."""
 
     def __init__(self) -> None:
-        self.donutwork: list[Record] = []
-        self.watch: list[Record] = []
-        self.notify: list[Record] = []
-        self.runs: list[Record] = []
+        self.donutwork = Batches()
+        self.watch = Batches()
+        self.notify = Batches()
+        self.runs = Batches()
         self.dead_letters: list[Addressed] = []
         self.agents: list[Addressed] = []
         self.outcomes: list[Addressed] = []

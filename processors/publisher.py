@@ -17,7 +17,7 @@ from agent.kafka import KafkaSettings
 from processors import producers, topics
 from processors.outputs import Addressed, Outputs
 from processors.producers import Connect, abandon
-from processors.record_batch import Record, batched
+from processors.record_batch import Batches
 
 _INLINE_BYTES = 32 * 1024
 """Compressed in less time than another thread takes to wake."""
@@ -90,8 +90,8 @@ class Publisher:
         """Append dead letters that no chunk has."""
         await self._send(topics.DEAD_LETTERS, letters)
 
-    async def _append(self, name: str, partition: int, records: Sequence[Record]) -> None:
-        await append(self.producer, self._kafka.topic(name), partition, records)
+    async def _append(self, name: str, partition: int, batches: Batches) -> None:
+        await append(self.producer, self._kafka.topic(name), partition, batches)
 
     async def _send(self, name: str, records: Sequence[Addressed]) -> None:
         producer, topic = self.producer, self._kafka.topic(name)
@@ -101,12 +101,10 @@ class Publisher:
         await asyncio.gather(*sent)
 
 
-async def append(
-    producer: AIOKafkaProducer, topic: str, partition: int, records: Sequence[Record]
-) -> int | None:
-    """Append many records as few batches, in order; return the offset behind the last, None for none."""
+async def append(producer: AIOKafkaProducer, topic: str, partition: int, batches: Batches) -> int | None:
+    """Append batches, in order; return the offset behind their last record, None for none."""
     sent: list[asyncio.Future[Any]] = []
-    for batch in batched(records):
+    for batch in batches:
         if batch.size() < _INLINE_BYTES:
             batch.compress()
         else:

@@ -8,8 +8,7 @@ loop.
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
-from itertools import islice
+from collections.abc import Iterable, Iterator
 
 import cramjam
 from aiokafka.record.util import calc_crc32c
@@ -64,40 +63,47 @@ def field(value: bytes) -> bytes:
 class RecordBatch:
     """Records for one partition, in order, in the form that aiokafka's `send_batch` takes for a builder.
 
-    Filled with `fill`, then closed by `compress`, which may run on another thread: zstd needs no interpreter.
+    Filled with `add`, then closed by `compress`, which may run on another thread: zstd needs no interpreter.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, max_bytes: int = MAX_BYTES) -> None:
+        self._max_bytes = max_bytes
         self._parts: list[bytes] = []
         self._records = 0
         self._bytes = 0
         self._first_ms = 0
         self._last_ms = 0
+        self._before_ms: int | None = None
+        self._stamp = b""
+        """Attributes and time of the record before."""
         self._payload = b""
         self._producer = (-1, -1, -1)
         self._built: bytes | None = None
 
-    def fill(self, records: Sequence[Record], start: int, max_bytes: int = MAX_BYTES) -> int:
-        """Append records from `start` on, until the batch is full; return the index of the next."""
-        parts, size_bytes, first_ms = self._parts, 0, records[start][0]
-        last_ms, before_ms, stamp, count = first_ms, first_ms, _NO_ATTRIBUTES + b"\0", 0
-        for timestamp_ms, key, value, headers in islice(records, start, None):
-            if timestamp_ms != before_ms:
-                before_ms, stamp = timestamp_ms, _NO_ATTRIBUTES + varint(timestamp_ms - first_ms)
-                last_ms = max(last_ms, timestamp_ms)
-            offset = LENGTHS[count] if count < _SHORT else varint(count)
-            value_bytes = -1 if value is None else len(value)  # -1 is how Kafka writes the length of none
-            size = LENGTHS[value_bytes] if 0 <= value_bytes < _SHORT else varint(value_bytes)
-            body = len(stamp) + len(offset) + len(key) + len(size) + max(value_bytes, 0) + len(headers)
-            if size_bytes + body > max_bytes and count:
-                break
-            whole = LENGTHS[body] if body < _SHORT else varint(body)
-            parts += (whole, stamp, offset, key, size, value or b"", headers)
-            size_bytes += body + _LARGEST_LENGTH
-            count += 1
-        self._records, self._bytes = count, size_bytes
-        self._first_ms, self._last_ms = first_ms, last_ms
-        return start + count
+    def add(self, record: Record) -> bool:
+        """Append a record, unless it is one too many; tell whether it was taken. The first always is."""
+        timestamp_ms, key, value, headers = record
+        count = self._records
+        if timestamp_ms != self._before_ms:
+            if not count:
+                self._first_ms = self._last_ms = timestamp_ms
+            self._before_ms, self._stamp = (
+                timestamp_ms,
+                _NO_ATTRIBUTES + varint(timestamp_ms - self._first_ms),
+            )
+        offset = LENGTHS[count] if count < _SHORT else varint(count)
+        value_bytes = -1 if value is None else len(value)  # -1 is how Kafka writes the length of none
+        size = LENGTHS[value_bytes] if 0 <= value_bytes < _SHORT else varint(value_bytes)
+        body = b"".join((self._stamp, offset, key, size, value or b"", headers))
+        body_bytes = len(body)
+        if count and self._bytes + body_bytes > self._max_bytes:
+            return False
+        self._parts += (LENGTHS[body_bytes] if body_bytes < _SHORT else varint(body_bytes), body)
+        self._bytes += body_bytes + _LARGEST_LENGTH
+        self._records = count + 1
+        if timestamp_ms > self._last_ms:
+            self._last_ms = timestamp_ms
+        return True
 
     def compress(self) -> None:
         """Close the batch; called once, before it is sent."""
@@ -140,11 +146,31 @@ class RecordBatch:
         return self._built
 
 
-def batched(records: Sequence[Record]) -> list[RecordBatch]:
-    """Return records in as few batches as hold them."""
-    batches, taken = [], 0
-    while taken < len(records):
-        batch = RecordBatch()
-        taken = batch.fill(records, taken)
-        batches.append(batch)
-    return batches
+class Batches:
+    """Records for one partition, in order, in as few batches as hold them.
+
+    Each is written out as it comes, while what it is made of is in the processor's caches.
+    """
+
+    def __init__(self, records: Iterable[Record] = ()) -> None:
+        self._batches: list[RecordBatch] = []
+        self.extend(records)
+
+    def append(self, record: Record) -> None:
+        """Append a record."""
+        if not (self._batches and self._batches[-1].add(record)):
+            self._batches.append(RecordBatch())
+            self._batches[-1].add(record)
+
+    def extend(self, records: Iterable[Record]) -> None:
+        """Append records."""
+        for record in records:
+            self.append(record)
+
+    def __iter__(self) -> Iterator[RecordBatch]:
+        """Yield the batches."""
+        return iter(self._batches)
+
+    def __len__(self) -> int:
+        """Return how many records there are."""
+        return sum(batch.record_count() for batch in self._batches)

@@ -130,7 +130,8 @@ def _size(written: Sequence[Record]) -> int:
 
 
 def _together(written: Sequence[Record]) -> RecordBatch:
-    batch = RecordBatch()
-    batch.fill(written, 0, _NO_LIMIT)
+    batch = RecordBatch(_NO_LIMIT)
+    for record in written:
+        batch.add(record)
     batch.compress()
     return batch

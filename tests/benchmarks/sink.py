@@ -18,6 +18,7 @@ from processors.chunk import Chunk, RawRecord
 from processors.clickhouse import ClickHouseSettings, connect
 from processors.outputs import Outputs
 from processors.publisher import Publisher
+from processors.record_batch import Batches
 from processors.state import Draft, State
 from tests.benchmarks.history import batches
 from tests.benchmarks.normalizer import PROJECTS
@@ -73,8 +74,7 @@ async def _fill(settings: KafkaSettings) -> None:
     for nth, project in enumerate(PROJECTS):
         partition = partition_of(project, PARTITIONS)
         for outputs in _outputs(project, partition, nth * ROWS, ROWS // len(PROJECTS), 500):
-            outputs.watch.clear()
-            outputs.notify.clear()
+            outputs.watch, outputs.notify = Batches(), Batches()
             await publisher.publish(outputs, partition)
     await publisher.stop()
 
@@ -106,8 +106,7 @@ async def _one_by_one(settings: KafkaSettings, database: ClickHouseSettings) -> 
     await publisher.start()
     partition, taken_ms = partition_of(PROJECTS[0], PARTITIONS), []
     for nth, outputs in enumerate(_outputs(PROJECTS[0], partition, len(PROJECTS) * ROWS, ALONE, 1), 1):
-        outputs.watch.clear()
-        outputs.notify.clear()
+        outputs.watch, outputs.notify = Batches(), Batches()
         began = time.perf_counter()
         await publisher.publish(outputs, partition)
         _await_rows(client, ROWS + nth, 0.005)

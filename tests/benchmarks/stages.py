@@ -18,7 +18,7 @@ from processors.chunk import Chunk, RawRecord
 from processors.decode import all_plain, decode
 from processors.file_store import FileStore
 from processors.origin import Origin
-from processors.record_batch import Record, RecordBatch, batched
+from processors.record_batch import Batches
 from processors.state import Draft, State
 from tests.benchmarks.history import batches
 from tests.benchmarks.table import percentile, show
@@ -120,7 +120,7 @@ def _chunk(
             chunk.take(record, batch)
 
     stages.time("decide and encode", decide)
-    files = stages.time("files", lambda: draft.files(RECEIVED_MS))
+    files = stages.time("files", lambda: Batches(draft.files(RECEIVED_MS)))
     stages.time("state", draft.records)
     outputs = chunk.outputs
     appended = {
@@ -129,8 +129,9 @@ def _chunk(
         topics.NOTIFY: outputs.notify,
         topics.FILES: files,
     }
-    for name, records in appended.items():
-        offset = max(offset, _append(stages, name, records, sizes))
+    for name, made in appended.items():
+        _append(stages, name, made, sizes)
+    offset += len(files)
     draft.apply()
     stages.time(
         "local store",
@@ -139,17 +140,15 @@ def _chunk(
     return offset
 
 
-def _append(stages: Stages, name: str, records: list[Record], sizes: dict[str, tuple[int, int]]) -> int:
-    made = stages.time(f"record batches, {name}", lambda: batched(records))
+def _append(stages: Stages, name: str, made: Batches, sizes: dict[str, tuple[int, int]]) -> None:
     before = sum(batch.size() for batch in made)
     stages.time(f"compression, {name}", lambda: [batch.compress() for batch in made])
     after = sum(len(each) for each in stages.time(f"checksums, {name}", lambda: _built(made)))
     known = sizes.get(name, (0, 0))
     sizes[name] = known[0] + before, known[1] + after
-    return len(records)
 
 
-def _built(made: list[RecordBatch]) -> list[bytes]:
+def _built(made: Batches) -> list[bytes]:
     return [batch._build() for batch in made]
 
 

@@ -21,7 +21,7 @@ from processors.tables import EVENTS
 from tests.benchmarks.parts import fswire
 from tests.benchmarks.source_history import batches
 from tests.benchmarks.table import show
-from tests.unit.processors.raw import Stored
+from tests.unit.processors.raw import Stored, records
 
 TREES = ("pandas", "faust", "mypy", "pygments", "sqlglot", "setuptools")
 """Packages of the environment that this runs in: a project each."""
@@ -64,9 +64,9 @@ def fill(client: Client) -> None:
     """Insert every tree's history as the sink would, a partition each."""
     site_packages = Path(sysconfig.get_path("purelib"))
     for partition, tree in enumerate(TREES):
-        records = _records(site_packages / tree, partition)
+        told = _records(site_packages / tree, partition)
         statement = EVENTS.insert(topics.DONUTWORK, partition)
-        while some := list(islice(records, ROWS_OF_AN_INSERT)):
+        while some := list(islice(told, ROWS_OF_AN_INSERT)):
             client.command(statement, data=EVENTS.body(some), settings=rows.SETTINGS)
 
 
@@ -77,7 +77,7 @@ def _records(tree: Path, partition: int) -> Iterator[rows.Row]:
     for raw_offset, (taken_ms, raw) in enumerate(batches(tree, tree.name, EVENTS_OF_A_TREE)):
         chunk = Chunk(topics.RAW, partition, draft)
         chunk.take(RawRecord(raw_offset, taken_ms, tree.name.encode(), raw), decode_batch(raw))
-        for nth, (_, _, value, _) in enumerate(chunk.outputs.donutwork):
+        for nth, (_, _, value, _) in enumerate(records(chunk.outputs.donutwork)):
             yield rows.Row(offset, value, None, 0, ((SRC_HEADER, b"%d.%d.0" % (raw_offset, nth)),))
             offset += 1
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import copy
+from collections.abc import Iterable, Iterator
 from typing import Any
+
+from aiokafka.record.memory_records import MemoryRecords
 
 from agent.event import Batch, Event, Previous, encode
 from processors.chunk import Chunk, RawRecord
 from processors.decode import decode
 from processors.origin import Origin
+from processors.record_batch import Batches, Record, RecordBatch, field, length
 from processors.state import Draft, State
 
 TIME_NS = 1_763_688_000_123_456_789
@@ -86,6 +90,21 @@ def make_chunk(
     for each in records:
         chunk.take(each, decode(each.value, 0, 1))
     return chunk
+
+
+def records(batches: Batches) -> list[Record]:
+    """Return records as a consumer reads them, in the form in which they were appended."""
+    return [each for batch in batches for each in _read(batch)]
+
+
+def _read(batch: RecordBatch) -> Iterator[Record]:
+    closed = copy.deepcopy(batch)
+    closed.compress()
+    reading = MemoryRecords(closed._build()).next_batch()
+    assert reading is not None
+    for each in reading:
+        headers = b"".join(field(name.encode()) + field(value) for name, value in each.headers)
+        yield each.timestamp, field(each.key), each.value, length(len(each.headers)) + headers
 
 
 def headers_of(encoded: bytes) -> dict[str, str]:

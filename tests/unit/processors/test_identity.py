@@ -20,7 +20,17 @@ from processors.state import Draft, State
 from processors.triggers import Triggers
 from processors.watermarks import EPOCHS_KEPT, Epoch, Marks, Run, admit
 from processors.workflow import Action, ToTopic, Workflow
-from tests.unit.processors.raw import TIME_NS, Stored, batch, event, headers_of, make_chunk, record, state
+from tests.unit.processors.raw import (
+    TIME_NS,
+    Stored,
+    batch,
+    event,
+    headers_of,
+    make_chunk,
+    record,
+    records,
+    state,
+)
 
 SECOND_NS = 1_000_000_000
 
@@ -56,13 +66,14 @@ def committed(on: State, *batches: Batch, first_offset: int = 0) -> list[Chunk]:
     return chunks
 
 
-def records(chunk: Chunk) -> list[dict[str, Any]]:
-    return [json.loads(value or b"") for _, _, value, _ in chunk.outputs.donutwork]
+def told(chunk: Chunk) -> list[dict[str, Any]]:
+    return [json.loads(value or b"") for _, _, value, _ in records(chunk.outputs.donutwork)]
 
 
 def identity_gaps(chunks: list[Chunk]) -> list[dict[str, Any]]:
-    told = [each for chunk in chunks for each in records(chunk)]
-    return [each for each in told if each.get("gap", {}).get("reason") == "identity"]
+    return [
+        each for chunk in chunks for each in told(chunk) if each.get("gap", {}).get("reason") == "identity"
+    ]
 
 
 def src(of: Record) -> Position:
@@ -86,14 +97,14 @@ def test_copied_journal_is_one_gap() -> None:
     chunks = committed(state(), *clone())
 
     [gap] = identity_gaps(chunks)
-    assert [each["event"] for each in records(chunks[2])] == ["gap", "created"]
+    assert [each["event"] for each in told(chunks[2])] == ["gap", "created"]
     assert (gap["filename"], gap["gap"].get("recursive", True)) == ("", True)
     assert gap["timestampUtc"] == "2025-11-21T01:20:03.123456Z"
     assert (gap["gap"]["since_ns"], gap["gap"]["until_ns"]) == (
         TIME_NS + 2 * SECOND_NS,
         TIME_NS + 3 * SECOND_NS,
     )
-    assert [each["filename"] for chunk in chunks for each in records(chunk)] == [
+    assert [each["filename"] for chunk in chunks for each in told(chunk)] == [
         "a",
         "b",
         "c",
@@ -109,13 +120,14 @@ def test_copied_journal_is_told_in_every_vocabulary() -> None:
     outputs = committed(state(), *clone())[2].outputs
 
     watch, notify = (
-        [json.loads(value or b"") for _, _, value, _ in topic] for topic in (outputs.watch, outputs.notify)
+        [json.loads(value or b"") for _, _, value, _ in records(topic)]
+        for topic in (outputs.watch, outputs.notify)
     )
     assert [each["type"] for each in watch] == ["error", "change"]
     assert ": identity (gap_" in watch[0]["description"]
     assert [each[0]["type"] for each in notify] == ["gap", "child_file_added"]
     for topic in (outputs.donutwork, outputs.watch, outputs.notify):
-        assert [str(src(each)) for each in topic] == ["2.0.0", "2.0.1"]
+        assert [str(src(each)) for each in records(topic)] == ["2.0.0", "2.0.1"]
 
 
 def test_copied_journal_done_again_has_the_same_ids() -> None:
@@ -129,8 +141,8 @@ def test_copied_journal_done_again_has_the_same_ids() -> None:
         recovered.load(key, value, 2)
 
     assert identity_gaps([once])
-    assert records(again) == records(once)
-    assert records(make_chunk(recovered, record(2, clone()[2]))) == records(once)
+    assert told(again) == told(once)
+    assert told(make_chunk(recovered, record(2, clone()[2]))) == told(once)
 
 
 def test_copied_journal_triggers_the_workflows_of_a_gap() -> None:
@@ -146,8 +158,8 @@ def test_copied_journal_triggers_the_workflows_of_a_gap() -> None:
 
     chunk.take(raw, decode(raw.value, 0, 1))
 
-    queued = [runs.decode(value or b"") for _, _, value, _ in chunk.outputs.runs]
-    gap, created = (each["eventId"] for each in records(chunk))
+    queued = [runs.decode(value or b"") for _, _, value, _ in records(chunk.outputs.runs)]
+    gap, created = (each["eventId"] for each in told(chunk))
     assert [(each.workflow, each.event_id) for each in queued] == [("on-gap", gap), ("on-any", created)]
 
 
@@ -220,12 +232,12 @@ def test_late_tail_of_the_epoch_before_is_none() -> None:
     )
 
     assert identity_gaps(chunks) == []
-    assert [(each["filename"], each.get("late", False)) for each in records(chunks[2])] == [
+    assert [(each["filename"], each.get("late", False)) for each in told(chunks[2])] == [
         ("b", True),
         ("c", True),
         ("", False),
     ]
-    assert records(chunks[2])[-1]["event"] == "gap_closed"
+    assert told(chunks[2])[-1]["event"] == "gap_closed"
 
 
 def test_tail_that_was_on_its_way_is_none() -> None:
@@ -266,10 +278,10 @@ def test_gap_stands_behind_the_late_events_of_its_batch() -> None:
         sent(batch(*(event(path=name) for name in "bcde"), first_seq=2), 4),
     )
 
-    assert [each["filename"] for each in records(chunk)] == ["b", "c", "", "", "e"]
-    assert [each.get("gap", {}).get("reason") for each in records(chunk)][2:4] == ["sequence", "identity"]
+    assert [each["filename"] for each in told(chunk)] == ["b", "c", "", "", "e"]
+    assert [each.get("gap", {}).get("reason") for each in told(chunk)][2:4] == ["sequence", "identity"]
     for topic in (chunk.outputs.donutwork, chunk.outputs.watch, chunk.outputs.notify):
-        assert all(one < other for one, other in pairwise(map(src, topic)))
+        assert all(one < other for one, other in pairwise(map(src, records(topic))))
 
 
 def test_epochs_before_any_moment_of_sending_was_kept() -> None:

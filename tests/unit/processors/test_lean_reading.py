@@ -8,7 +8,7 @@ from aiokafka.consumer import fetcher
 from aiokafka.record.memory_records import MemoryRecords
 
 from processors.lean_reading import read_rows
-from processors.record_batch import batched, field, length
+from processors.record_batch import Batches, field, length
 from processors.rows import Row, slim
 
 HEADERS = length(2) + field(b"agent") + field(b"a") + field(b"src") + field(b"7.0.0")
@@ -34,7 +34,7 @@ def test_rows_are_what_is_kept_of_aiokafkas_records(monkeypatch: pytest.MonkeyPa
 
 def _fetched() -> fetcher.PartitionRecords:
     """Return the records as the fetcher would iterate over them."""
-    (batch,) = batched(RECORDS)
+    (batch,) = Batches(RECORDS)
     batch.compress()
     records = MemoryRecords(batch._build())
     return fetcher.PartitionRecords(TopicPartition("t", 0), records, [], 0, None, None, True, 0)

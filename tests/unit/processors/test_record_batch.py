@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processors.origin import HEADERS, Origin, placed
-from processors.record_batch import MAX_BYTES, RecordBatch, batched, field, length, varint
+from processors.record_batch import MAX_BYTES, Batches, RecordBatch, field, length, varint
 from tests.unit.processors.raw import RECEIVED_MS, batch, headers_of
 
 RECORDS = st.lists(
@@ -32,7 +32,7 @@ def test_batch_is_read_as_it_was_written(records: list[tuple[int, bytes, bytes]]
     """A consumer finds every record, in order, with its time, key, value and headers."""
     shared = Origin(batch(), RECEIVED_MS).headers("evt_1", 5, 123)
     headers = placed(shared, (1, 2, 3))
-    [made] = batched([(time_ms, field(key), value, headers) for time_ms, key, value in records])
+    [made] = Batches([(time_ms, field(key), value, headers) for time_ms, key, value in records])
 
     found = read(build(made))
 
@@ -65,7 +65,7 @@ def test_headers_are_those_of_the_contract() -> None:
 
 def test_batch_carries_its_producer() -> None:
     """Producer id, epoch and first sequence are where the broker looks for them."""
-    built = build(batched([(1, field(b"k"), b"v", length(0))])[0])
+    built = build(*Batches([(1, field(b"k"), b"v", length(0))]))
 
     assert int.from_bytes(built[43:51]) == 7
     assert int.from_bytes(built[51:53]) == 1
@@ -76,7 +76,7 @@ def test_batches_stay_below_their_limit() -> None:
     """Many records are several batches, none above the limit; one large record is a batch of its own."""
     records = [(1, field(b"k"), bytes(90_000), length(0))] * 30 + [(1, field(b"k"), bytes(2**20), length(0))]
 
-    made = batched(records)
+    made = list(Batches(records))
 
     assert [each.record_count() for each in made] == [11, 11, 8, 1]
     assert all(each.size() <= MAX_BYTES for each in made[:-1])

@@ -18,7 +18,7 @@ from processors.position import BEFORE_ALL, Position
 from processors.recovery import Start
 from processors.triggers import Triggers
 from processors.workflow import Action, ToTopic, Workflow
-from tests.unit.processors.raw import batch, event, headers_of, key_of
+from tests.unit.processors.raw import batch, event, headers_of, key_of, records
 
 
 @given(st.integers(EARLIEST_NS, LATEST_NS))
@@ -61,12 +61,12 @@ def test_loss_is_a_gap_of_every_known_project() -> None:
     """Each project gets its gap in every topic, in the place of the last record that is gone."""
     outputs = loss(["p", "q"], 3, Start(10, oldest=100, end=200), Triggers({}))
 
-    for records in (outputs.donutwork, outputs.watch, outputs.notify):
-        assert [key_of(key) for _, key, _, _ in records] == ["p", "q"]
-        assert [headers_of(headers)["src"] for *_, headers in records] == ["99.0.0", "99.1.0"]
-    first = json.loads(outputs.donutwork[0][2])
+    for made in (outputs.donutwork, outputs.watch, outputs.notify):
+        assert [key_of(key) for _, key, _, _ in records(made)] == ["p", "q"]
+        assert [headers_of(headers)["src"] for *_, headers in records(made)] == ["99.0.0", "99.1.0"]
+    first, second = (json.loads(value or b"") for _, _, value, _ in records(outputs.donutwork))
     assert (first["event"], first["gap"]["reason"]) == ("gap", "expired")
-    assert first["eventId"] != json.loads(outputs.donutwork[1][2])["eventId"]
+    assert first["eventId"] != second["eventId"]
 
 
 def test_loss_triggers_what_asks_for_gaps() -> None:
@@ -77,9 +77,9 @@ def test_loss_triggers_what_asks_for_gaps() -> None:
 
     outputs = loss(["p", "q"], 3, Start(10, 100, 200), Triggers({"told": told, "any": other}))
 
-    (run,) = [runs.decode(value or b"") for _, _, value, _ in outputs.runs]
+    (run,) = [runs.decode(value or b"") for _, _, value, _ in records(outputs.runs)]
     assert (run.workflow, run.project_id, run.state) == ("told", "p", "queued")
-    assert run.event_id == json.loads(outputs.donutwork[0][2] or b"")["eventId"]
+    assert run.event_id == json.loads(records(outputs.donutwork)[0][2] or b"")["eventId"]
 
 
 def test_gap_and_its_end_have_ids_of_their_own() -> None:

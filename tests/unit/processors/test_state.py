@@ -27,6 +27,7 @@ from tests.unit.processors.raw import (
     headers_of,
     make_chunk,
     record,
+    records,
     state,
 )
 
@@ -174,7 +175,7 @@ def live(broker: Broker, sizes: list[int], death: str) -> None:
             return
         step = STEPS.index(death) if number == len(sizes) - 1 else len(STEPS)
         chunk = make_chunk(on, *raws)
-        outputs, kept = chunk.outputs.donutwork, chunk.draft.records()
+        outputs, kept = records(chunk.outputs.donutwork), chunk.draft.records()
         broker.donutwork += outputs[: _part(len(outputs), step, 1)]
         broker.kept += kept[: _part(len(kept), step, 3)]
         if step <= STEPS.index("state"):

@@ -15,7 +15,7 @@ from processors.runs import run_id
 from processors.state import Draft
 from processors.triggers import Triggers
 from processors.workflow import Workflow, WorkflowRefused
-from tests.unit.processors.raw import Stored, batch, event, headers_of, key_of, record, state
+from tests.unit.processors.raw import Stored, batch, event, headers_of, key_of, record, records, state
 
 FILE = """
 [[workflow]]
@@ -51,7 +51,7 @@ def made(*events: Event, workflows: tuple[Workflow, ...]) -> Chunk:
 
 
 def queued(chunk: Chunk) -> list[runs.Run]:
-    return [runs.decode(value or b"") for _, _, value, _ in chunk.outputs.runs]
+    return [runs.decode(value or b"") for _, _, value, _ in records(chunk.outputs.runs)]
 
 
 def test_file_is_read() -> None:
@@ -131,12 +131,12 @@ def test_run_is_queued_once_for_each_workflow_with_its_event() -> None:
     chunk = made(event("create", "f"), workflows=(one(), one(name="v")))
 
     found = queued(chunk)
-    history = json.loads(chunk.outputs.donutwork[0][2] or b"")
+    history = json.loads(records(chunk.outputs.donutwork)[0][2] or b"")
     assert [each.workflow for each in found] == ["w", "v"]
     assert [each.id for each in found] == [run_id(name, history["eventId"]) for name in ("w", "v")]
     assert {each.state for each in found} == {"queued"}
     assert json.loads(bytes(found[0].event)) == history
-    _, key, _, headers = chunk.outputs.runs[0]
+    _, key, _, headers = records(chunk.outputs.runs)[0]
     assert (key_of(key), headers_of(headers)) == (found[0].id, {"src": "41.0.0"})
 
 
