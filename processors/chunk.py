@@ -153,7 +153,7 @@ class _Pass:
         late, first_new = admission.late, admission.first_new
         for index in sorted(late):
             self._event(index, 0, late=True, closes=late[index])
-        lead = self._announce(admission)
+        lead = self._announce(admission) if admission.opened or admission.rivals is not None else 0
         for index in range(first_new, len(events)):
             self._event(index, lead)
             lead = 0

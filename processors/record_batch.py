@@ -68,9 +68,8 @@ class RecordBatch:
 
     def __init__(self, max_bytes: int = MAX_BYTES) -> None:
         self._max_bytes = max_bytes
-        self._parts: list[bytes] = []
+        self._written = bytearray()
         self._records = 0
-        self._bytes = 0
         self._first_ms = 0
         self._last_ms = 0
         self._before_ms: int | None = None
@@ -87,19 +86,18 @@ class RecordBatch:
         if timestamp_ms != self._before_ms:
             if not count:
                 self._first_ms = self._last_ms = timestamp_ms
-            self._before_ms, self._stamp = (
-                timestamp_ms,
-                _NO_ATTRIBUTES + varint(timestamp_ms - self._first_ms),
-            )
+            self._before_ms = timestamp_ms
+            self._stamp = _NO_ATTRIBUTES + varint(timestamp_ms - self._first_ms)
         offset = LENGTHS[count] if count < _SHORT else varint(count)
         value_bytes = -1 if value is None else len(value)  # -1 is how Kafka writes the length of none
         size = LENGTHS[value_bytes] if 0 <= value_bytes < _SHORT else varint(value_bytes)
         body = b"".join((self._stamp, offset, key, size, value or b"", headers))
         body_bytes = len(body)
-        if count and self._bytes + body_bytes > self._max_bytes:
+        written = self._written
+        if count and len(written) + body_bytes + _LARGEST_LENGTH > self._max_bytes:
             return False
-        self._parts += (LENGTHS[body_bytes] if body_bytes < _SHORT else varint(body_bytes), body)
-        self._bytes += body_bytes + _LARGEST_LENGTH
+        written += LENGTHS[body_bytes] if body_bytes < _SHORT else varint(body_bytes)
+        written += body
         self._records = count + 1
         if timestamp_ms > self._last_ms:
             self._last_ms = timestamp_ms
@@ -107,8 +105,8 @@ class RecordBatch:
 
     def compress(self) -> None:
         """Close the batch; called once, before it is sent."""
-        self._payload = bytes(cramjam.zstd.compress(b"".join(self._parts), level=_ZSTD_LEVEL))
-        self._parts.clear()
+        self._payload = bytes(cramjam.zstd.compress(self._written, level=_ZSTD_LEVEL))
+        self._written.clear()
 
     def append(self, **_record: object) -> None:
         """Take no record of aiokafka's own `send`: the batch is closed."""
@@ -125,8 +123,8 @@ class RecordBatch:
         return self._records
 
     def size(self) -> int:
-        """Return the size before compression."""
-        return self._bytes
+        """Return the size of what `compress` will take."""
+        return len(self._written)
 
     def compressed_size(self) -> int:
         """Return the size of what `compress` made."""
