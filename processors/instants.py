@@ -33,8 +33,9 @@ def iso(nanoseconds: int) -> str:
     return f"{_until_second(seconds)}.{_THREE_DIGITS[rest // 1_000_000]}{_THREE_DIGITS[rest // 1000 % 1000]}Z"
 
 
+@lru_cache(maxsize=16)
 def iso_of_ms(milliseconds: int) -> str:
-    """Return a broker's timestamp in the form of `iso`."""
+    """Return a broker's timestamp in the form of `iso`; many records in a row have the same."""
     return iso(milliseconds * _MILLISECOND_NS)
 
 

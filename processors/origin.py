@@ -17,7 +17,8 @@ HEADERS = ("event_id", "src", "agent", "epoch", "seq", "time_ns", "v")
 
 _VERSION = field(b"v") + field(b"1")
 _EVENT_ID = length(len(HEADERS)) + field(b"event_id")
-_SRC, _SEQ, _TIME_NS = field(b"src"), field(b"seq"), field(b"time_ns")
+_SRC, _AGENT, _EPOCH = field(b"src"), field(b"agent"), field(b"epoch")
+_SEQ, _TIME_NS = field(b"seq"), field(b"time_ns")
 
 
 class Origin:
@@ -56,7 +57,7 @@ class Origin:
         numbering = f"{batch.agent}\0{batch.project}\0{batch.epoch}".encode()
         self._id_stem = "evt_" + blake2b(numbering, digest_size=10).hexdigest()
         agent, epoch = field(batch.agent.encode()), field(batch.epoch.encode())
-        self._common = field(b"agent") + agent + field(b"epoch") + epoch + _SEQ
+        self._common = b"".join((_AGENT, agent, _EPOCH, epoch, _SEQ))
 
     def event_id(self, seq: int) -> str:
         """Return `agent.event.event_id` of the event numbered `seq`, hashing what is common only once."""
