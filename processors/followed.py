@@ -35,7 +35,7 @@ class Followed(ABC):
 
     @abstractmethod
     def take_record(self, record: ConsumerRecord[bytes, bytes]) -> None:
-        """Fold a record in; one that cannot be read is left out and never raises."""
+        """Fold a record in; one that cannot be read is left out."""
 
     async def start(self) -> None:
         """Read the topic to its end, then follow it. Raises KafkaError."""
@@ -93,6 +93,13 @@ class Followed(ABC):
             raise
         return consumer
 
+    def _take_alone(self, record: ConsumerRecord[bytes, bytes]) -> None:
+        """Fold a record in; an error is its alone: nobody waits for ever for those behind it."""
+        try:
+            self.take_record(record)
+        except Exception:  # noqa: BLE001  it is this record alone
+            _log.exception("a record could not be taken", topic=record.topic, offset=record.offset)
+
     async def _follow(self, reader: AIOKafkaConsumer) -> None:
         while True:
             try:
@@ -105,7 +112,7 @@ class Followed(ABC):
                 continue
             # no wait between the records of one batch: whoever looks sees all of it or nothing
             for record in polled.get(self._partition, ()):
-                self.take_record(record)
+                self._take_alone(record)
             async with self._moved:
                 self._position = position
                 self._moved.notify_all()

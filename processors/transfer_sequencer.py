@@ -155,8 +155,12 @@ class Sequencer(Service):  # type: ignore[misc]
         )
 
     async def _recovered(self) -> Ledger:
-        """Fence earlier owners off, read what is there, and stand where it goes on."""
+        """Fence earlier owners off, read what is there, and stand where it goes on.
+
+        With producers that are new: whichever failed may have failed for good.
+        """
         await self._let_go()
+        await self._publisher.replace(self._publisher.producer)
         self._producer = await connect(self._kafka, fence=f"{self._topic}-sequencer")
         owner = await self._producer.send_and_wait(self._topic, b"{}", OWNER_KEY, partition=0)
         ledger = await self._folded(owner.offset)

@@ -18,6 +18,7 @@ from processors.transfer_view import View
 from tests.integration.normalizing import make_topics
 
 pytestmark = pytest.mark.stack
+AWAIT_S = 30
 MOMENT = "2026-11-21T08:00:00.000000Z"
 
 
@@ -133,6 +134,27 @@ def test_view_leaves_out_what_cannot_be_read(kafka: KafkaSettings, kind: Kind) -
         unreadable = (kind.entry(2)[0], b"{")
         await send(kind.entry(1), unreadable, (b"\xff", b"{}"), (b"", b""), kind.entry(3))
         await view.start()
+
+    assert kind.held(play(kafka, kind, scenario)) == {1, 3}
+
+
+def test_view_goes_on_behind_a_record_that_cannot_be_taken(
+    kafka: KafkaSettings, kind: Kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error that nobody foresaw is of that record alone: nobody waits for ever for those behind it."""
+
+    async def scenario(view: Followed, send: Send) -> None:
+        take = view.take_record
+
+        def taken(record: Any) -> None:
+            if record.key == kind.entry(2)[0]:
+                raise RuntimeError("nobody foresaw this")
+            take(record)
+
+        monkeypatch.setattr(view, "take_record", taken)
+        await send(kind.entry(1), kind.entry(2), kind.entry(3))
+        async with asyncio.timeout(AWAIT_S):
+            await view.start()
 
     assert kind.held(play(kafka, kind, scenario)) == {1, 3}
 
