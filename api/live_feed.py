@@ -108,10 +108,11 @@ class Feed:
         try:
             first, end = await reader.open()
             for look_back in (LOOK_BACK_RECORDS, FAR_BACK_RECORDS):
-                reader.go_to(Mark(max(first, end - look_back)))
+                start = max(first, end - look_back)
+                reader.go_to(Mark(start))
                 while reader.mark.offset < end:
                     await reader.poll()
-                if not reader.repeats:
+                if not reader.repeats or start == first:
                     break
         except BaseException:
             await reader.close()
@@ -149,28 +150,26 @@ class Feed:
         self._catch_up_next()
 
     async def _catch_up(self, seats: set[Seat]) -> None:
-        reader = self._reader(patient=True)
+        reader, connected = self._reader(patient=True), False
         try:
-            await self._serve(reader, seats)
+            first, end = await reader.open()
+            connected = True
+            # From here on one may leave this reader, and another may await it: not this one's to say.
+            self._awaited -= seats
+            _seat_all(reader, seats & self._seats, first, end)
+            await self._read_up_to_live(reader)
         except (KafkaError, OSError) as error:
             _log.warning("the past of a topic cannot be read, trying again", error=repr(error))
             await asyncio.sleep(_BACK_OFF_S)
         finally:
+            if not connected:
+                self._awaited -= seats
             for seat in list(reader.seats):
                 reader.unseat(seat)
             await reader.close()
         for seat in seats:
             if seat.reader is None:
                 self.wait(seat)
-
-    async def _serve(self, reader: Reader, seats: set[Seat]) -> None:
-        try:
-            first, end = await reader.open()
-        finally:
-            # From here on one of these may leave its reader and be awaited by another: never later than here.
-            self._awaited -= seats
-        _seat_all(reader, seats & self._seats, first, end)
-        await self._read_up_to_live(reader)
 
     async def _read_up_to_live(self, reader: Reader) -> None:
         while reader.seats:

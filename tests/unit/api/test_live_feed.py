@@ -5,7 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+from aiokafka.errors import KafkaConnectionError
+
 from agent.kafka import KafkaSettings
+from api import live_feed
 from api.live import Interest, Subscription
 from api.live_feed import Feed
 from api.live_position import Mark
@@ -23,10 +27,13 @@ class Gated(Reader):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.opens, self.polled = asyncio.Event(), asyncio.Event()
+        self.refused = False
 
     async def open(self) -> tuple[int, int]:
-        """Connect, when the test lets it."""
+        """Connect, when the test lets it, or not."""
         await self.opens.wait()
+        if self.refused:
+            raise KafkaConnectionError
         return 0, END if self._patient else 0
 
     def go_to(self, mark: Mark) -> None:
@@ -78,6 +85,35 @@ def test_seat_that_is_awaited_is_taken_by_no_other_reader() -> None:
 
         assert len(feed.readers) == 3
         assert [reader for reader in feed.readers if seat in reader.seats] == [second]
+        feed.leave(seat)
+        second.polled.set()
+        await feed.close()
+
+    asyncio.run(run())
+
+
+def test_seat_is_served_by_the_next_where_a_reader_cannot_connect(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is awaited until the back-off is over, whatever its subscriber does; then once by another."""
+    monkeypatch.setattr(live_feed, "_BACK_OFF_S", 0.05)
+
+    async def run() -> None:
+        feed = GatedFeed()
+        seat = Seat(Subscription(10), feed)
+        await feed.join(seat, Mark(5))
+        first = await made(feed, 2)
+        first.refused = True
+        first.opens.set()
+        await settled()
+
+        feed.wait(seat)
+        await settled()
+        assert len(feed.readers) == 2
+        await asyncio.sleep(0.1)
+        second = await made(feed, 3)
+        second.opens.set()
+        await settled()
+
+        assert seat.reader is second
         feed.leave(seat)
         second.polled.set()
         await feed.close()
