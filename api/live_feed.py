@@ -75,9 +75,13 @@ class Feed:
 
     def wait(self, seat: Seat) -> None:
         """Have a seat without a reader served from its mark on, in its turn."""
-        if seat in self._seats - self._awaited and not seat.subscription.crowded:
+        if self._may_wait(seat):
             self._waiting.add(seat)
             self._catch_up_next()
+
+    def _may_wait(self, seat: Seat) -> bool:
+        unserved = seat.reader is None and seat not in self._awaited
+        return unserved and seat in self._seats and not seat.subscription.crowded
 
     def leave(self, seat: Seat) -> None:
         """Serve a seat no longer."""
@@ -167,9 +171,7 @@ class Feed:
             for seat in list(reader.seats):
                 reader.unseat(seat)
             await reader.close()
-        for seat in seats:
-            if seat.reader is None:
-                self.wait(seat)
+        self._waiting |= set(filter(self._may_wait, seats))
 
     async def _read_up_to_live(self, reader: Reader) -> None:
         while reader.seats:

@@ -72,8 +72,7 @@ class Sequencer(Service):  # type: ignore[misc]
         self._rebalances = 0
 
     async def on_start(self) -> None:
-        """Connect and join the group."""
-        await self._publisher.start()
+        """Join the group; what writes is connected by whoever takes over."""
         self._consumer = self._new_consumer()
         await self._consumer.start()
         self._consumer.subscribe([self._asked.topic], listener=_Listener(self))
@@ -160,7 +159,8 @@ class Sequencer(Service):  # type: ignore[misc]
         With producers that are new: whichever failed may have failed for good.
         """
         await self._let_go()
-        await self._publisher.replace(self._publisher.producer)
+        await self._publisher.abandon()
+        await self._publisher.start()
         self._producer = await connect(self._kafka, fence=f"{self._topic}-sequencer")
         owner = await self._producer.send_and_wait(self._topic, b"{}", OWNER_KEY, partition=0)
         ledger = await self._folded(owner.offset)
