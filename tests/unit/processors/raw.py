@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -95,6 +96,11 @@ def make_chunk(
 def records(batches: Batches) -> list[Record]:
     """Return records as a consumer reads them, in the form in which they were appended."""
     return [each for batch in batches for each in _read(batch)]
+
+
+def values(batches: Batches) -> list[Any]:
+    """Return what the JSON of each record's value says."""
+    return [json.loads(value or b"") for _, _, value, _ in records(batches)]
 
 
 def _read(batch: RecordBatch) -> Iterator[Record]:

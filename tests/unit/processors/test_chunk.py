@@ -23,11 +23,8 @@ from tests.unit.processors.raw import (
     record,
     records,
     state,
+    values,
 )
-
-
-def values(made: Batches) -> list[Any]:
-    return [json.loads(value or b"") for _, _, value, _ in records(made)]
 
 
 def sources(made: Batches) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from itertools import pairwise
 from typing import Any
 
@@ -30,6 +29,7 @@ from tests.unit.processors.raw import (
     record,
     records,
     state,
+    values,
 )
 
 SECOND_NS = 1_000_000_000
@@ -67,7 +67,7 @@ def committed(on: State, *batches: Batch, first_offset: int = 0) -> list[Chunk]:
 
 
 def told(chunk: Chunk) -> list[dict[str, Any]]:
-    return [json.loads(value or b"") for _, _, value, _ in records(chunk.outputs.donutwork)]
+    return values(chunk.outputs.donutwork)
 
 
 def identity_gaps(chunks: list[Chunk]) -> list[dict[str, Any]]:
@@ -119,10 +119,7 @@ def test_copied_journal_is_told_in_every_vocabulary() -> None:
     """A gap of reason `identity` stands before the event that showed it, on all three topics."""
     outputs = committed(state(), *clone())[2].outputs
 
-    watch, notify = (
-        [json.loads(value or b"") for _, _, value, _ in records(topic)]
-        for topic in (outputs.watch, outputs.notify)
-    )
+    watch, notify = values(outputs.watch), values(outputs.notify)
     assert [each["type"] for each in watch] == ["error", "change"]
     assert ": identity (gap_" in watch[0]["description"]
     assert [each[0]["type"] for each in notify] == ["gap", "child_file_added"]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from agent.event import Event
 from processors.state import State
 from tests.unit.processors.history import NOT_UTF8, ROOT_ID, History, Tree, covers, parent, raw_bytes
-from tests.unit.processors.raw import Stored, batch, make_chunk, record, records, state
+from tests.unit.processors.raw import Stored, batch, make_chunk, record, state, values
 
 V = TypeVar("V")
 Records = list[Any]
@@ -75,8 +75,7 @@ def _commit(on: State, stored: Stored, raw: Any, streams: Streams) -> None:
     stored.write([(each.key, each.entry) for each in chunk.draft.tree.changes()], None)
     chunk.draft.apply()
     for topic in ("donutwork", "watch", "notify"):
-        decoded = [json.loads(value) for _, _, value, _ in records(getattr(chunk.outputs, topic))]
-        getattr(streams, topic).extend(decoded)
+        getattr(streams, topic).extend(values(getattr(chunk.outputs, topic)))
 
 
 def drop(tree: dict[str, V], path: str) -> None:

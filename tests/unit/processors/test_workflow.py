@@ -15,7 +15,17 @@ from processors.runs import run_id
 from processors.state import Draft
 from processors.triggers import Triggers
 from processors.workflow import Workflow, WorkflowRefused
-from tests.unit.processors.raw import Stored, batch, event, headers_of, key_of, record, records, state
+from tests.unit.processors.raw import (
+    Stored,
+    batch,
+    event,
+    headers_of,
+    key_of,
+    record,
+    records,
+    state,
+    values,
+)
 
 FILE = """
 [[workflow]]
@@ -131,7 +141,7 @@ def test_run_is_queued_once_for_each_workflow_with_its_event() -> None:
     chunk = made(event("create", "f"), workflows=(one(), one(name="v")))
 
     found = queued(chunk)
-    history = json.loads(records(chunk.outputs.donutwork)[0][2] or b"")
+    history = values(chunk.outputs.donutwork)[0]
     assert [each.workflow for each in found] == ["w", "v"]
     assert [each.id for each in found] == [run_id(name, history["eventId"]) for name in ("w", "v")]
     assert {each.state for each in found} == {"queued"}
