@@ -14,9 +14,10 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from api import auth, visit
+from api.come_again import EVENT_STREAM
 from api.errors import ApiError, BadRequest
 from api.live import Hub, Interest, Position
-from api.notify_stream import EVENT_SOURCE, EVENT_STREAM, Stream, Terms, resumed
+from api.notify_stream import EVENT_SOURCE, Stream, Terms, resumed
 from api.notify_view import TYPES, Watch
 from api.qumulo_errors import (
     NoSuchEntry,
@@ -57,9 +58,9 @@ class Notify:
         """Return the stream that is asked for. Raises ApiError where there is none to be had."""
         given = _parameters(asked.query)
         types, recursive = _types(given), self._recursive(given)
-        with_ids = EVENT_STREAM.decode() in request.headers.get("accept", "")
+        with_ids = EVENT_STREAM in request.headers.get("accept", "")
         if request.method == "HEAD":
-            return Response(headers={"content-type": (EVENT_STREAM if with_ids else EVENT_SOURCE).decode()})
+            return Response(headers={"content-type": EVENT_STREAM if with_ids else EVENT_SOURCE})
         if len(self._hub.subscriptions) >= self._settings.max_watchers:
             raise TooManyWatchers("too many watchers on this server: try again later, or another one")
         last_id = request.headers.get("last-event-id") if with_ids else None

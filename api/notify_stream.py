@@ -13,10 +13,12 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 import msgspec
+from starlette.datastructures import Headers
 from starlette.types import Message, Receive, Scope, Send
 
 from api import at_once
 from api.at_once import Write
+from api.come_again import EVENT_STREAM, come_again
 from api.endless import go_on
 from api.errors import ApiError
 from api.live import Delivery, Hub, Interest, Position, SlowSubscriber, Subscription
@@ -25,8 +27,7 @@ from api.notify_view import Gap, Seen, Watch, seen
 from api.qumulo_errors import answer
 from processors import topics
 
-EVENT_SOURCE = b"text/event-source"
-EVENT_STREAM = b"text/event-stream"
+EVENT_SOURCE = "text/event-source"
 _AT_ONCE = 256
 _MOST_BYTES = 64 * 1024
 """Of the notifications that are put into one list because they wait together."""
@@ -73,7 +74,8 @@ class Stream:
                     self._hub.subscribe(*self._terms.interests, after=self._terms.after)
                 )
             except ApiError as error:
-                await answer(error)(scope, receive, send)
+                refusal = come_again(Headers(scope=scope), error) or answer(error)
+                await refusal(scope, receive, send)
                 return
             subscription.when_cut = self._terms.when_cut
             await self._begin(subscription, send)
@@ -89,8 +91,8 @@ class Stream:
 
     async def _begin(self, subscription: Subscription, send: Send) -> None:
         kind = EVENT_STREAM if self._terms.with_ids else EVENT_SOURCE
-        headers = [(b"content-type", kind), (b"cache-control", b"no-store"), (b"x-accel-buffering", b"no")]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        headers = Headers({"content-type": kind, "cache-control": "no-store", "x-accel-buffering": "no"})
+        await send({"type": "http.response.start", "status": 200, "headers": headers.raw})
         self._marks = dict(subscription.marks)
         await send(_chunk(self._comment("watching")))
 

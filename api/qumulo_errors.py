@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
+from api.come_again import come_again
 from api.errors import ApiError, BadRequest, NotFound, Unavailable
 from api.tree_rows import Node
 
@@ -86,6 +87,6 @@ def answering(endpoint: Endpoint) -> Endpoint:
         try:
             return await endpoint(request)
         except ApiError as error:
-            return answer(error)
+            return come_again(request.headers, error) or answer(error)
 
     return answered

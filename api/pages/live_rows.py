@@ -14,7 +14,8 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from api.errors import ApiError, BadRequest
+from api.come_again import EVENT_STREAM, come_again
+from api.errors import ApiError, BadRequest, Unavailable
 from api.history_query import Filters
 from api.live import Delivery, Hub, Interest, Position, SlowSubscriber, Subscription
 from api.live_position import Mark
@@ -56,6 +57,14 @@ class LiveRows:
 
     async def get(self, request: Request) -> Response:
         """Answer a request: the history's filters, and `Last-Event-ID` of a browser that comes again."""
+        try:
+            return await self._stream(request)
+        except Unavailable as error:
+            if (answer := come_again(request.headers, error)) is None:
+                raise
+            return answer
+
+    async def _stream(self, request: Request) -> Response:
         project: str = request.path_params["project"]
         await self._parts.sessions.reader(request, project=project)
         asked = project_query.read(parameters(request.scope["query_string"], project), project)
@@ -67,7 +76,7 @@ class LiveRows:
             self._hub.subscribe(interest, after=_after(request))
         )
         rows = self._rows(request, project, subscription, asked.query.filters, open_until_sent)
-        return StreamingResponse(rows, media_type="text/event-stream", headers=_HEADERS)
+        return StreamingResponse(rows, media_type=EVENT_STREAM, headers=_HEADERS)
 
     async def _rows(
         self,
