@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 
 _PR_SET_PDEATHSIG = 1
 _ORPHANED = 125
@@ -42,12 +43,20 @@ def become(parent: int, command: list[str]) -> None:
 
 def attend(command: list[str]) -> int:
     """Run `command`, pass signals on to it, kill it when standard input closes; return its exit status."""
+    early: list[int] = []
+    _hear(early.append)  # one that comes now would end this process alone, and leave the command behind
     with subprocess.Popen(command, stdin=subprocess.DEVNULL) as child:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda received, _frame: child.send_signal(received))
+        _hear(child.send_signal)
+        for received in early:
+            child.send_signal(received)
         threading.Thread(target=_kill_at_end_of_input, daemon=True).start()
         status = child.wait()
     return status if status >= 0 else 128 - status
+
+
+def _hear(handle: Callable[[int], None]) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda received, _frame: handle(received))
 
 
 def _kill_at_end_of_input() -> None:

@@ -27,6 +27,7 @@ from processors.runner_partition import RunnerPartition
 from processors.runs import Run
 from processors.settings import ProcessorsSettings
 from processors.targets import TargetSettings
+from processors.workflow import Workflow
 
 _POLL_MS = 1_000
 _BACK_OFF_S = 1.0
@@ -162,10 +163,14 @@ class Runner(Service):  # type: ignore[misc]
             await producer.send_and_wait(partition.topic, None, topics.CLAIM_KEY, partition.partition)
 
         fenced = Fenced(self._kafka, f"{self._settings.group}-{partition.partition}", announce, prove)
-        workflow = self._registry.workflows.get
-        return _Owned(
-            RunnerPartition(actions, workflow, append, prove, self._failed, self._settings.at_once), fenced
-        )
+        at_once = self._settings.at_once
+        return _Owned(RunnerPartition(actions, self._workflow, append, prove, self._failed, at_once), fenced)
+
+    async def _workflow(self, name: str) -> Workflow | None:
+        """Return a workflow: whoever queued a run of it may have known it before this process does."""
+        if name not in self._registry.workflows:
+            await self._insist(self._registry.catch_up)
+        return self._registry.workflows.get(name)
 
     async def _insist(self, attempt: Callable[[], Awaitable[None]]) -> None:
         """Try until it succeeds; SessionLost ends it."""
@@ -173,7 +178,7 @@ class Runner(Service):  # type: ignore[misc]
             try:
                 await attempt()
             except KafkaError as error:
-                _log.warning("the state of a run was not taken, trying again", error=repr(error))
+                _log.warning("the broker did not answer the runner, trying again", error=repr(error))
                 await asyncio.sleep(_BACK_OFF_S)
             else:
                 return

@@ -36,7 +36,7 @@ class RunnerPartition:
     def __init__(
         self,
         actions: Actions,
-        workflow: Callable[[str], Workflow | None],
+        workflow: Callable[[str], Awaitable[Workflow | None]],
         append: Callable[[Run], Awaitable[None]],
         prove: Callable[[], Awaitable[None]],
         failed: Callable[[BaseException], None],
@@ -113,7 +113,7 @@ class RunnerPartition:
             self._begin(asked)
 
     async def _carry_out(self, run: Run) -> None:
-        workflow = self._workflow(run.workflow)
+        workflow = await self._workflow(run.workflow)
         if workflow is None:
             await self._end(run, "failed", error=f"there is no workflow {run.workflow} any more")
             return

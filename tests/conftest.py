@@ -7,6 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
+
+# How long an example takes says how busy the machine is; the rest stays, also where CI has its own profile.
+settings.register_profile("fswire", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("fswire")
 
 
 @pytest.fixture(autouse=True)

@@ -28,6 +28,7 @@ PARTITIONS = 4
 SMALL = Size(events=10_000, agents=10, per_batch=40, seconds=14, outage_s=3)
 FULL = Size(events=500_000, agents=50, per_batch=250, seconds=300, outage_s=120)
 _TARGET = "target"
+_ARRIVED_S = 300
 _RULES = (Rule("to-topic", "modified", "hot-"), Rule("to-hook", "deleted", "hot-"))
 _SINK_BYTES = 500 * 1024 * 1024
 """What a sink may hold while the database is away."""
@@ -58,7 +59,7 @@ class Chaos:
                 raise AssertionError(f"the load is {len(model.told)} events: it lost some itself")
             with self._fleet.store.place.http() as client:
                 tables = Tables(client)
-                until(lambda: _arrived(tables, model), 60 + self._size.events / 1_000)
+                until(lambda: _arrived(tables, model), _ARRIVED_S + self._size.events / 1_000)
                 checker = Checker(model.told, model.files)
                 asyncio.run(self._broker.check(checker))
                 tables.check(checker, self._fleet.kafka.topic("donutwork"))

@@ -20,10 +20,12 @@ from pathlib import Path
 import msgspec
 
 from agent.kafka import KafkaSettings
-from deploy import broker, kafka_jars, lifeline, ports
+from deploy import broker, kafka_jars, lifeline
+from tests.integration import free_ports
 from tests.integration.databases import StoreProcess, running_store
 
 _MAIN = "import sys; from processors.{part} import main; sys.exit(main())"
+_PATIENCE_S = 180
 
 
 class Part:
@@ -77,7 +79,7 @@ class Part:
         process, self._process = self._process, None
         if process is not None:
             process.send_signal(number)
-            process.wait(60)
+            process.wait(_PATIENCE_S)
             assert process.stdin is not None
             process.stdin.close()
 
@@ -88,7 +90,7 @@ class Part:
         pages = Path(f"/proc/{self._process.pid}/statm").read_text().split()[1]
         return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
-    def await_text(self, text: str, after: int = 0, timeout_s: float = 60) -> None:
+    def await_text(self, text: str, after: int = 0, timeout_s: float = _PATIENCE_S) -> None:
         """Return once its log says so behind a place; a file cannot be waited on, the process's end can."""
         deadline = time.monotonic() + timeout_s
         while text not in self.log.read_text(errors="replace")[after:]:
@@ -199,7 +201,7 @@ class Fleet:
             "FSWIRE_KAFKA_TOPIC_PREFIX": prefix,
             "FSWIRE_PROCESSORS_GROUP": prefix + "normalize",
             "FSWIRE_RUNNER_GROUP": prefix + "runner",
-            "FSWIRE_PROCESSORS_WEB_PORT": str(ports.pick(set())),
+            "FSWIRE_PROCESSORS_WEB_PORT": str(free_ports.pick()),
             "FSWIRE_PROCESSORS_DATA_DIR": str(directory / f"{kind}-{number}"),
             "FSWIRE_SINK_GROUP": prefix + "sink",
             "FSWIRE_CLICKHOUSE_URL": self.store.place.url,
@@ -212,8 +214,7 @@ class Fleet:
 @contextmanager
 def running(directory: Path) -> Iterator[Fleet]:
     """Run a broker and a database, both empty, for a fleet that has not started."""
-    taken: set[int] = set()
-    node = broker.Broker(directory / "kafka", ports.pick(taken), ports.pick(taken))
+    node = broker.Broker(directory / "kafka", free_ports.pick(), free_ports.pick())
     part = Part("broker", node.prepare(kafka_jars.class_path()), node.directory, broker.environment())
     kafka = KafkaSettings(bootstrap_servers=node.bootstrap_servers, topic_prefix="chaos.")
     with ExitStack() as parts:

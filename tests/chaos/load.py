@@ -23,6 +23,8 @@ _LARGE = 300
 """Files of a large directory: more than are re-keyed at once."""
 _KEPT = 20
 """Batches of which one may be delivered again much later."""
+_ACKNOWLEDGED_MS = 300_000
+"""Longer than a broker that is killed takes to come back: a batch is given up for lost after this."""
 
 
 @dataclass(frozen=True)
@@ -178,7 +180,11 @@ async def publish(servers: str, topic: str, partitions: int, size: Size, seed: i
     left = [agent.batches(size.events // size.agents, size.per_batch) for agent in rounds]
     chance, began, events = random.Random(seed), time.monotonic(), 0
     async with AIOKafkaProducer(
-        bootstrap_servers=servers, acks="all", enable_idempotence=True, max_request_size=8_000_000
+        bootstrap_servers=servers,
+        acks="all",
+        enable_idempotence=True,
+        max_request_size=8_000_000,
+        request_timeout_ms=_ACKNOWLEDGED_MS,
     ) as producer:
         sent: list[asyncio.Future[Any]] = []
         while left:

@@ -2,8 +2,8 @@
 
 - `stack`: the whole system, `fswire up` on a directory: a `tests.integration.running.Stack` (`api`,
   `admin_key`, `bootstrap_servers`, `clickhouse`, `data_dir`, `watched`, `project`, `kafka`, `query(sql)`,
-  `await_rows`, `command(…)` runs `fswire …` against it, `send(method, path, body)`). Shared: use paths,
-  projects and keys of your own.
+  `await_rows`, `await_ready`, `settle` waits for the registry, `command(…)` runs `fswire …` against it,
+  `send(method, path, body)`). Shared: use paths, projects and keys of your own.
 - `monitor`: a `tests.integration.monitoring.Monitor`, a client with a project, key and token of its own.
 - `kafka`: `agent.kafka.KafkaSettings` of an empty broker, no topics on it; use random topic names or a random
   `topic_prefix` (`kafka.model_copy(update={"topic_prefix": "t-…."})`). `broker`: its bootstrap servers.
@@ -29,8 +29,8 @@ import pytest
 
 from agent.kafka import KafkaSettings
 from deploy import broker as kafka_broker
-from deploy import kafka_jars, lifeline, ports
-from tests.integration import fetching, running
+from deploy import kafka_jars, lifeline
+from tests.integration import fetching, free_ports, running
 from tests.integration.browser import chromium, screenshots, visitor  # noqa: F401  fixtures
 from tests.integration.lacking import cannot_start
 from tests.integration.monitoring import Monitor
@@ -93,8 +93,7 @@ def site(kafka: KafkaSettings, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 def _kafka_here(servers: ExitStack, directory: Path) -> str:
-    taken: set[int] = set()
-    return run_broker(servers, kafka_broker.Broker(directory, ports.pick(taken), ports.pick(taken)))
+    return run_broker(servers, kafka_broker.Broker(directory, free_ports.pick(), free_ports.pick()))
 
 
 def run_broker(servers: ExitStack, node: kafka_broker.Broker) -> str:
@@ -106,7 +105,7 @@ def run_broker(servers: ExitStack, node: kafka_broker.Broker) -> str:
         cannot_start("Kafka", error)
     log = servers.enter_context((directory / "broker.log").open("w+b"))
     process = servers.enter_context(_bound(command, directory, log.fileno()))
-    servers.callback(process.wait, timeout=30)
+    servers.callback(process.wait, timeout=180)
     servers.callback(process.terminate)
     _await_line(directory / "broker.log", kafka_broker.STARTED, process)
     return node.bootstrap_servers
@@ -123,7 +122,7 @@ def _bound(command: list[str], directory: Path, log: int) -> subprocess.Popen[by
     )
 
 
-def _await_line(log: Path, text: str, process: subprocess.Popen[bytes], timeout_s: float = 60) -> None:
+def _await_line(log: Path, text: str, process: subprocess.Popen[bytes], timeout_s: float = 180) -> None:
     # A file cannot be waited on: each look is followed by a short wait for the process's end.
     for _ in range(int(timeout_s / 0.1)):
         if text in log.read_text(errors="replace"):
@@ -154,7 +153,7 @@ def _kafka_in_docker(servers: ExitStack) -> str:
     from testcontainers.core.wait_strategies import LogMessageWaitStrategy
 
     # Clients are sent to the advertised address, which the broker must know before it starts.
-    port = ports.pick(set())
+    port = free_ports.pick()
     container = DockerContainer(KAFKA_IMAGE).with_bind_ports(9092, port).with_envs(**_kafka_settings(port))
     container.waiting_for(LogMessageWaitStrategy(kafka_broker.STARTED))
     try:

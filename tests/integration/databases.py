@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,11 +16,13 @@ from typing import Any
 import clickhouse_connect
 import httpx2
 
-from deploy import ports
 from processors.clickhouse import ClickHouseSettings
+from tests.integration import free_ports
 
 PASSWORD = "a-password-of-tests"
 _STORE = "import sys; from deploy.store import main; sys.exit(main())"
+PATIENCE_S = 120
+"""Of every wait for a store: a busy disk takes long to load and to open it."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ class StoreProcess:
 
     def __init__(self, directory: Path, port: int | None = None) -> None:
         self.directory = directory
-        self.place = Place("127.0.0.1", port or ports.pick(set()), "fswire", PASSWORD)
+        self.place = Place("127.0.0.1", port or free_ports.pick(), "fswire", PASSWORD)
         self.log = directory.with_suffix(".log")
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -100,7 +103,8 @@ class StoreProcess:
         """Return when it answers; fail with its log when it ended."""
         transport = httpx2.HTTPTransport(retries=0)
         with httpx2.Client(transport=transport, base_url=self.place.base, timeout=5) as client:
-            for _ in range(300):
+            deadline = time.monotonic() + PATIENCE_S
+            while time.monotonic() < deadline:
                 try:
                     client.get("/ping")
                     return
@@ -115,7 +119,7 @@ class StoreProcess:
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Stop it and return its status."""
         self.process.send_signal(number)
-        return self.process.wait(30)
+        return self.process.wait(PATIENCE_S)
 
 
 @contextmanager

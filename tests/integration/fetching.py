@@ -19,13 +19,14 @@ from typing import Any
 import httpx2
 
 from agent.kafka import KafkaSettings
-from deploy import ports
 from processors import credentials, registry
+from tests.integration import free_ports
 from tests.integration.normalizing import make_topics, worker
+from tests.integration.running import PATIENT
 
 LIST = "/rundb/api/v1/filemonitor/"
 PROJECT = "fetched"
-AWAIT_S = 60.0
+AWAIT_S = 180.0
 
 
 class Process:
@@ -47,7 +48,7 @@ class Process:
     def kill(self) -> None:
         """End it at once, between any two of its steps."""
         self.process.send_signal(signal.SIGKILL)
-        self.process.wait(30)
+        self.process.wait(AWAIT_S)
 
     def said(self) -> str:
         """Return the end of its log."""
@@ -68,7 +69,6 @@ class Site:
             "FSWIRE_KAFKA_BOOTSTRAP_SERVERS": self.kafka.bootstrap_servers,
             "FSWIRE_KAFKA_TOPIC_PREFIX": self.kafka.topic_prefix,
         }
-        self._taken: set[int] = set()
         self.clients = [self.api(servers) for _ in range(2)]
         fetching = {
             "FSWIRE_TRANSFERS_ROOT": str(self.root),
@@ -121,9 +121,10 @@ class Site:
 
     def api(self, servers: ExitStack, **settings: str) -> httpx2.Client:
         """Start an api process, with these settings beside those of all; return a client of it."""
-        port = ports.pick(self._taken)
-        self.process(servers, "api.serve", f"api-{port}.log", settings | {"FSWIRE_API_PORT": str(port)})
-        client = httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=60)
+        port = free_ports.pick()
+        told = PATIENT | settings | {"FSWIRE_API_PORT": str(port)}
+        self.process(servers, "api.serve", f"api-{port}.log", told)
+        client = httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=AWAIT_S)
         client.headers["authorization"] = "ApiKey " + self.key.replace(".", ":", 1)
         return servers.enter_context(client)
 

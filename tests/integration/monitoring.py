@@ -13,7 +13,7 @@ import httpx2
 from processors import registry
 from processors.credentials import hash_secret, new_key
 from processors.registry import Project
-from tests.integration.running import Stack
+from tests.integration.running import PATIENCE_S, Stack
 
 SCOPES = ["directory_monitor:read", "directory_monitor:write", "sql:read"]
 EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -35,7 +35,7 @@ class Monitor:
         self.client = httpx2.Client(
             base_url=self.stack.api,
             headers={"Authorization": f"Bearer {self.key}", "X-Directory-Monitor-Token": self.token},
-            timeout=30,
+            timeout=PATIENCE_S,
         )
 
     @property

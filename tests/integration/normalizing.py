@@ -21,12 +21,12 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from agent.event import Batch, encode
 from agent.kafka import KafkaSettings, partition_of
-from deploy import ports
 from processors import registry, topics, topics_apply
 from processors.position import BEFORE_ALL, Position
+from tests.integration import free_ports
 
 PARTITIONS = 4
-AWAIT_S = 60
+AWAIT_S = 180
 RUN = "import sys; from processors.worker import main; sys.exit(main())"
 
 
@@ -45,11 +45,11 @@ class Worker:
 
     def start(self) -> Worker:
         """Start the process; what it is given later it finds in its topics."""
-        self.web_port = ports.pick(set())
+        self.web_port = free_ports.pick()
         environment = os.environ | {
             "FSWIRE_KAFKA_BOOTSTRAP_SERVERS": self.kafka.bootstrap_servers,
             "FSWIRE_KAFKA_TOPIC_PREFIX": self.kafka.topic_prefix,
-            "FSWIRE_PROCESSORS_GROUP": self.kafka.topic_prefix + "normalize",
+            "FSWIRE_PROCESSORS_GROUP": group_of(self.kafka),
             "FSWIRE_RUNNER_GROUP": self.kafka.topic_prefix + "runner",
             "FSWIRE_PROCESSORS_WEB_PORT": str(self.web_port),
             "FSWIRE_PROCESSORS_DATA_DIR": str(self.directory / "faust"),
@@ -62,7 +62,7 @@ class Worker:
         """Send a signal and return the exit status."""
         assert self.process is not None
         self.process.send_signal(number)
-        return self.process.wait(30)
+        return self.process.wait(AWAIT_S)
 
     def await_text(self, text: str, within: Callable[[], str], timeout_s: float = AWAIT_S) -> None:
         """Return once `within`, such as its log or its metrics, has this; fail where it ends before."""
@@ -80,11 +80,16 @@ class Worker:
 
     def metrics(self) -> str:
         """Return its page of metrics."""
-        return httpx2.get(f"http://127.0.0.1:{self.web_port}/metrics").text
+        return httpx2.get(f"http://127.0.0.1:{self.web_port}/metrics", timeout=AWAIT_S).text
 
     def said(self) -> str:
         """Return the end of its log, for the message of a failure."""
         return self.log.read_text(errors="replace")[-6_000:]
+
+
+def group_of(kafka: KafkaSettings) -> str:
+    """Return the group in which workers share what they normalize."""
+    return kafka.topic_prefix + "normalize"
 
 
 @contextmanager
@@ -96,7 +101,7 @@ def worker(kafka: KafkaSettings, directory: Path) -> Iterator[Worker]:
     finally:
         if running.process is not None and running.process.poll() is None:
             running.process.kill()
-            running.process.wait(30)
+            running.process.wait(AWAIT_S)
 
 
 def make_topics(kafka: KafkaSettings, *projects: str, pattern: str = "allowed-*") -> KafkaSettings:
@@ -114,11 +119,14 @@ def make_topics(kafka: KafkaSettings, *projects: str, pattern: str = "allowed-*"
 
 
 async def make_topic(own: KafkaSettings, name: str) -> None:
-    """Make a topic of one partition; its name is without any prefix."""
+    """Make a topic of one partition, and return once it is known; its name is without any prefix."""
     admin = AIOKafkaAdminClient(**own.client())
     await admin.start()
     try:
         await admin.create_topics([NewTopic(name, 1, 1)])
+        async with asyncio.timeout(AWAIT_S):
+            while not (await admin.describe_topics([name]))[0]["partitions"]:  # noqa: ASYNC110 - it tells nobody
+                await asyncio.sleep(0.01)
     finally:
         await admin.close()
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
-SHOWN_S = 60
+SHOWN_S = 180
 EVENT_STREAM = "text/event-stream"
 
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import quote
 from uuid import uuid4
 
 import httpx2
@@ -21,11 +22,22 @@ from aiokafka import AIOKafkaProducer
 
 from agent.event import Batch, Event, encode
 from agent.kafka import partition_of
-from deploy import ports
+from tests.integration import free_ports
 from tests.integration.notify_client import SHOWN_S
-from tests.integration.running import FSWIRE, Stack
+from tests.integration.running import FSWIRE, PATIENT, Stack
 
 QUEUE_RECORDS = 10
+
+
+def await_known(stack: Stack, path: str, api: str | None = None) -> None:
+    """Return once an api, the stack's where none is given, knows what was just made at a path."""
+    target = f"{api or stack.api}/v1/files/{quote(path, safe='')}/info/attributes"
+    key = {"Authorization": f"Bearer {stack.admin_key}"}
+    deadline = time.monotonic() + SHOWN_S
+    while (answer := httpx2.get(target, headers=key, timeout=SHOWN_S)).status_code != 200:
+        assert answer.status_code == 404, answer.text
+        assert time.monotonic() < deadline, answer.text
+        time.sleep(0.05)
 
 
 class Api:
@@ -33,12 +45,13 @@ class Api:
 
     def __init__(self, stack: Stack, directory: Path, *arguments: str, **environment: str) -> None:
         self._command = [FSWIRE, "api", *arguments]
-        self._port = ports.pick(set())
+        self._port = free_ports.pick()
         self.url = f"http://127.0.0.1:{self._port}"
         self._log = directory / "api.log"
         self._process: subprocess.Popen[bytes] | None = None
         self._environment = {
             **os.environ,
+            **PATIENT,
             "FSWIRE_KAFKA_BOOTSTRAP_SERVERS": stack.bootstrap_servers,
             "FSWIRE_CLICKHOUSE_URL": stack.clickhouse,
             "FSWIRE_API_PORT": str(self._port),
@@ -110,9 +123,10 @@ class Source:
 
 
 @pytest.fixture(name="source")
-def new_source(stack: Stack) -> Source:
-    """A project without an agent; its directory `d` is there."""
+def new_source(stack: Stack, other: Api) -> Source:
+    """A project without an agent; its directory `d` is there, and both api processes know it."""
     made = Source(stack)
     made.publish(Event("create", "d", time.time_ns(), is_dir=True))
-    stack.await_rows(f"SELECT count() FROM files WHERE project_id = '{made.project}'", 1)
+    for api in (stack.api, other.url):
+        await_known(stack, f"/{made.project}/d", api)
     return made

@@ -21,8 +21,8 @@ import pytest
 from agent.event import Batch, decode_batch
 from agent.kafka import KafkaSettings
 from deploy import broker as kafka_broker
-from deploy import kafka_jars, lifeline, ports
-from tests.integration import raw_topic
+from deploy import kafka_jars, lifeline
+from tests.integration import free_ports, raw_topic
 from tests.integration.lacking import cannot_start
 from tests.integration.raw_topic import gaps, once
 from tests.integration.running import FSWIRE
@@ -33,6 +33,12 @@ from tests.unit.agent.replay import on_disk, replay
 ROUNDS = int(os.environ.get("FSWIRE_TEST_ROUNDS", "20"))
 SEED = int(os.environ.get("FSWIRE_TEST_SEED", str(random.SystemRandom().randrange(2**32))))
 DISK_BYTES = 3 * 1024**2
+PATIENCE_S = 180
+LIFE_S = (0.3, 1.2)
+LONGER = 1.1
+"""Where an agent died before it had started, those after it live so many times as long."""
+STARTED = b'"started"'
+"""Logged once the first scan is committed: what an agent has found by then is published in the end."""
 _RUN = """
 import os, random, sys
 from aiokafka.errors import KafkaConnectionError, RequestTimedOutError
@@ -50,7 +56,7 @@ async def send(self, project, value):
 
 publish.Connection.send = send
 publish._FIRST_BACKOFF_S = publish._LONGEST_BACKOFF_S = 0.05
-told = settings.read(roots=[{"dir": root, "project": "proj"}], state_dir=state, heartbeat_s=0.2, grace_s=30)
+told = settings.read(roots=[{"dir": root, "project": "proj"}], state_dir=state, heartbeat_s=0.2, grace_s=120)
 sys.exit(run.main(told, KafkaSettings()))
 """
 """An agent whose broker is a file that grows: what was written was acknowledged, or its fate is not known."""
@@ -67,6 +73,21 @@ class Scene:
         self._state = state
         self._kafka = kafka
         self._log = directory / "log"
+        self._patience = 1.0
+        self._started = 0
+
+    def rounds(self, count: int, starts: int) -> Iterator[int]:
+        """Count rounds; there are more of them until more agents than `starts` have started."""
+        for number in range(20 * count):
+            if number >= count and self._started > starts:
+                return
+            yield number
+
+    def lives(
+        self, process: subprocess.Popen[bytes], chance: random.Random, life_s: tuple[float, float] = LIFE_S
+    ) -> None:
+        """Leave an agent alone for a random time, which is longer where agents take longer to start."""
+        survives(process, self._patience * chance.uniform(*life_s))
 
     @contextmanager
     def agent(self) -> Iterator[subprocess.Popen[bytes]]:
@@ -76,8 +97,12 @@ class Scene:
         try:
             yield process
         finally:
+            refused = process.poll() is not None
             process.kill()
             process.wait()
+            started = STARTED in self._log.read_bytes()
+            self._started += started
+            self._patience *= 1.0 if started or refused else LONGER
 
     def _command(self) -> list[str]:
         if self._kafka is not None:
@@ -89,14 +114,14 @@ class Scene:
             return {"PYTHONPATH": str(Path(__file__).parents[2])}
         return {
             "FSWIRE_AGENT_STATE_DIR": str(self._state),
-            "FSWIRE_AGENT_GRACE_S": "60",
+            "FSWIRE_AGENT_GRACE_S": "120",
             "FSWIRE_KAFKA_BOOTSTRAP_SERVERS": self._kafka.bootstrap_servers,
             "FSWIRE_KAFKA_TOPIC_PREFIX": self._kafka.topic_prefix,
         }
 
     def await_log(self, process: subprocess.Popen[bytes], word: bytes) -> None:
         """Return as soon as the agent has logged a word."""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE_S
         while word not in self._log.read_bytes():
             assert process.poll() is None, self._log.read_text()
             assert time.monotonic() < deadline, self._log.read_text()
@@ -105,9 +130,9 @@ class Scene:
     def finish(self) -> None:
         """Let a last agent take in and publish everything."""
         with self.agent() as process:
-            self.await_log(process, b'"started"')
+            self.await_log(process, STARTED)
             process.send_signal(signal.SIGTERM)
-            assert process.wait(90) == 0, self._log.read_text()
+            assert process.wait(PATIENCE_S) == 0, self._log.read_text()
 
     def published(self) -> list[Batch]:
         """Return the batches that came whole: a write that SIGKILL cut off was never acknowledged."""
@@ -126,9 +151,8 @@ class OwnBroker:
     """A broker that a test may stop and kill."""
 
     def __init__(self, directory: Path) -> None:
-        taken: set[int] = set()
         self._directory = directory
-        self._node = kafka_broker.Broker(directory, ports.pick(taken), ports.pick(taken))
+        self._node = kafka_broker.Broker(directory, free_ports.pick(), free_ports.pick())
         self.kafka = KafkaSettings(bootstrap_servers=self._node.bootstrap_servers)
         try:
             self._command = self._node.prepare(kafka_jars.class_path())
@@ -187,9 +211,9 @@ def test_agent_killed_at_random_moments(tmp_path: Path) -> None:
     chance = random.Random(SEED)
     scene = Scene(tmp_path, tmp_path / "state")
     with Storm(scene.root, SEED):
-        for _ in range(ROUNDS):
+        for _ in scene.rounds(ROUNDS, ROUNDS // 4):
             with scene.agent() as process:
-                survives(process, chance.uniform(0.3, 1.2))
+                scene.lives(process, chance)
     scene.finish()
 
     assert set(check(scene, ROUNDS // 4)) <= {"agent_down", "overflow"}
@@ -206,7 +230,7 @@ def test_agent_killed_with_a_full_disk_and_the_broker_away(tmp_path: Path) -> No
             with scene.agent() as process:
                 scene.await_log(process, b'"journal_full"')
                 survives(process, chance.uniform(0, 1))
-            for _ in range(ROUNDS - 1):
+            for _ in scene.rounds(ROUNDS - 1, ROUNDS // 4):
                 filler = (
                     disk.fill(small, free_bytes=chance.randrange(500_000)) if chance.random() < 0.5 else None
                 )
@@ -214,7 +238,7 @@ def test_agent_killed_with_a_full_disk_and_the_broker_away(tmp_path: Path) -> No
                 if chance.random() < 0.5:
                     scene.away.touch()
                 with scene.agent() as process:
-                    survives(process, chance.uniform(0.3, 1.2))
+                    scene.lives(process, chance)
                 if filler is not None:
                     filler.unlink()
         scene.away.unlink(missing_ok=True)
@@ -236,14 +260,14 @@ def test_agent_killed_while_the_broker_stops_and_dies(tmp_path: Path) -> None:
     with Storm(scene.root, SEED):
         with own.running() as broker:
             raw_topic.create(own.kafka)
-            for _ in range(max(1, ROUNDS // 7)):
+            for _ in scene.rounds(max(1, ROUNDS // 7), 2):
                 with scene.agent() as process:
-                    survives(process, chance.uniform(1, 2))
+                    scene.lives(process, chance, (1, 2))
                     broker.send_signal(signal.SIGSTOP)
                     survives(process, chance.uniform(0.1, 1))
                 broker.send_signal(signal.SIGCONT)
         with scene.agent() as process:
-            survives(process, chance.uniform(1, 2))
+            scene.lives(process, chance, (1, 2))
     with scene.agent() as process:
         scene.await_log(process, b'"broker_unavailable"')
         with own.running():

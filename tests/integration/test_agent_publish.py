@@ -7,6 +7,7 @@ import secrets
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -17,12 +18,13 @@ from tests.integration.raw_topic import once
 from tests.unit.agent.replay import on_disk, replay
 
 pytestmark = pytest.mark.stack
+PATIENCE_S = 120
 _RUN = """
 import sys
 from agent import run, settings
 from agent.kafka import KafkaSettings
 roots = [{"dir": sys.argv[1], "project": "proj"}]
-told = settings.read(roots=roots, state_dir=sys.argv[2], heartbeat_s=0.2, grace_s=8)
+told = settings.read(roots=roots, state_dir=sys.argv[2], heartbeat_s=0.2, grace_s=float(sys.argv[3]))
 sys.exit(run.main(told, KafkaSettings()))
 """
 
@@ -43,7 +45,9 @@ def raw(kafka: KafkaSettings) -> KafkaSettings:
     return own
 
 
-def _agent(kafka: KafkaSettings, root: Path, state: Path) -> subprocess.Popen[str]:
+def _agent(
+    kafka: KafkaSettings, root: Path, state: Path, grace_s: float = PATIENCE_S
+) -> subprocess.Popen[str]:
     environment = {
         **os.environ,
         "PYTHONPATH": str(Path(__file__).parents[2]),
@@ -51,16 +55,24 @@ def _agent(kafka: KafkaSettings, root: Path, state: Path) -> subprocess.Popen[st
         "FSWIRE_KAFKA_TOPIC_PREFIX": kafka.topic_prefix,
     }
     process = subprocess.Popen(
-        [sys.executable, "-c", _RUN, str(root), str(state)],
+        [sys.executable, "-c", _RUN, str(root), str(state), str(grace_s)],
         stderr=subprocess.PIPE,
         text=True,
         env=environment,
     )
+    _await_log(process, '"started"')
+    return process
+
+
+def _await_log(process: subprocess.Popen[str], word: str) -> None:
+    """Read its log up to a word; an agent that is late with it is killed, and the test fails."""
     assert process.stderr is not None
-    for line in process.stderr:
-        if '"started"' in line:
-            return process
-    raise AssertionError("the agent did not start")
+    late = threading.Timer(PATIENCE_S, process.kill)
+    late.start()
+    try:
+        assert any(word in line for line in process.stderr), f"the agent never logged {word}"
+    finally:
+        late.cancel()
 
 
 def _storm(root: Path, number: int) -> None:
@@ -83,7 +95,7 @@ def test_agent_publishes_everything_once(raw: KafkaSettings, root: Path, tmp_pat
     process = _agent(raw, root, tmp_path / "state")
     _fill(root / "d")
     process.send_signal(signal.SIGTERM)
-    _, logged = process.communicate(timeout=30)
+    _, logged = process.communicate(timeout=2 * PATIENCE_S)
 
     assert process.returncode == 0, logged
     events = once(raw_topic.published(raw))
@@ -98,10 +110,10 @@ def test_agent_killed_again_and_again_loses_nothing(raw: KafkaSettings, root: Pa
         process = _agent(raw, root, tmp_path / "state")
         _storm(root, number)
         process.kill()
-        process.communicate(timeout=30)
+        process.communicate(timeout=2 * PATIENCE_S)
     process = _agent(raw, root, tmp_path / "state")
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=30)
+    process.communicate(timeout=2 * PATIENCE_S)
 
     events = once(raw_topic.published(raw))
     gaps = [event.gap.reason for event in events if event.kind == "gap" and event.gap]
@@ -112,13 +124,13 @@ def test_agent_killed_again_and_again_loses_nothing(raw: KafkaSettings, root: Pa
 def test_agent_waits_for_a_topic(kafka: KafkaSettings, root: Path, tmp_path: Path) -> None:
     """Where the raw topic is missing the agent says so and keeps what it has; it ends within its grace."""
     missing = kafka.model_copy(update={"topic_prefix": f"t-{secrets.token_hex(4)}."})
-    process = _agent(missing, root, tmp_path / "state")
+    process = _agent(missing, root, tmp_path / "state", grace_s=2)
     (root / "f").write_bytes(b"x")
+    _await_log(process, "broker_unavailable")
     process.send_signal(signal.SIGTERM)
-    _, logged = process.communicate(timeout=30)
+    process.communicate(timeout=PATIENCE_S)
 
     assert process.returncode == 0
-    assert "broker_unavailable" in logged
 
 
 def test_agent_splits_what_its_topic_finds_too_large(
@@ -130,7 +142,7 @@ def test_agent_splits_what_its_topic_finds_too_large(
     process = _agent(own, root, tmp_path / "state")
     _storm(root, 1)
     process.send_signal(signal.SIGTERM)
-    _, logged = process.communicate(timeout=60)
+    _, logged = process.communicate(timeout=2 * PATIENCE_S)
 
     assert '"unpublished": 0' in logged
     assert replay(once(raw_topic.published(own))) == on_disk(root)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
+import time
 from urllib.parse import urlsplit
 
 import httpx2
@@ -12,11 +13,11 @@ import pytest
 
 from processors.credentials import new_key
 from tests.integration.monitoring import Monitor
-from tests.integration.running import Stack
+from tests.integration.running import PATIENCE_S, Stack
 
 pytestmark = pytest.mark.stack
 GUESSES = 600
-"""More than the burst, and than what comes back while they are sent."""
+"""More than the burst; sent again where as many come back meanwhile."""
 EVENTS = "/2026-02-01/systems/directory-monitor/{project}/events.json"
 
 
@@ -74,14 +75,18 @@ def test_audit_is_for_admins(monitor: Monitor) -> None:
 
 def test_guessing_is_bounded_for_one_address_alone(monitor: Monitor) -> None:
     """Unknown keys end in 429; a right key works from the same address, and others are refused as before."""
+    stack = monitor.stack
 
     async def guess() -> tuple[list[httpx2.Response], httpx2.Response]:
         transport = httpx2.AsyncHTTPTransport(
             local_address="127.0.0.3", limits=httpx2.Limits(max_connections=32)
         )
-        async with httpx2.AsyncClient(base_url=monitor.stack.api, transport=transport, timeout=60) as client:
-            unknown = ({"Authorization": f"Bearer key_{number}.x"} for number in range(GUESSES))
-            guesses = await asyncio.gather(*(client.post("/v1/sql", headers=each) for each in unknown))
+        async with httpx2.AsyncClient(base_url=stack.api, transport=transport, timeout=PATIENCE_S) as client:
+            guesses: list[httpx2.Response] = []
+            deadline = time.monotonic() + PATIENCE_S
+            while time.monotonic() < deadline and not any(each.status_code == 429 for each in guesses):
+                unknown = ({"Authorization": f"Bearer key_{number}.x"} for number in range(GUESSES))
+                guesses += await asyncio.gather(*(client.post("/v1/sql", headers=each) for each in unknown))
             right = await client.put(monitor.path, json=monitor.event(), headers=monitor.client.headers)
             return guesses, right
 

@@ -166,7 +166,7 @@ def test_acknowledgement_that_will_not_come_is_an_error(kafka: KafkaSettings) ->
             producer._sender._muted_partitions.add(TopicPartition(own.topic("watch"), 0))
             sent = await producer.send(own.topic("watch"), b"1", partition=0)
             await publisher.replace(producer)
-            await asyncio.wait_for(sent, 10)
+            await asyncio.wait_for(sent, 60)
         finally:
             await publisher.stop()
 

@@ -15,7 +15,7 @@ import pytest
 
 from agent.event import Event, decode_batch
 from tests.integration.raw_topic import batch_of, publish
-from tests.integration.running import FSWIRE, Stack
+from tests.integration.running import FSWIRE, PATIENCE_S, Stack
 
 pytestmark = pytest.mark.stack
 
@@ -76,6 +76,7 @@ def test_revoked_key_is_refused(stack: Stack) -> None:
     key_id, _, secret = credential.partition(".")
 
     revoked = stack.command("key", "revoke", key_id)
+    stack.settle()
 
     listed = stack.command("key", "list").stdout
     assert revoked.returncode == 0, revoked.stderr
@@ -90,6 +91,7 @@ def test_deleted_project_takes_no_events(stack: Stack) -> None:
     stack.command("project", "create", project)
 
     deleted = stack.command("project", "delete", project)
+    stack.settle()
 
     assert deleted.returncode == 0, deleted.stderr
     assert stack.send("PUT", path_of(project), event(project))[0] == 404
@@ -119,6 +121,7 @@ def test_workflow_is_applied_listed_triggered_and_deleted(stack: Stack, tmp_path
 
     applied = stack.command("workflow", "apply", str(file))
     listed = stack.command("workflow", "list")
+    stack.settle()
     _, answer = stack.send("PUT", path_of(project), event(project), stack.admin_key)
     file.write_text(file.read_text().replace("topic]", "mail]"))
     refused = stack.command("workflow", "apply", str(file))
@@ -185,13 +188,18 @@ def test_tail_prints_each_change_as_a_line(stack: Stack, vocabulary: str) -> Non
     command = [FSWIRE, "tail", stack.project, "--vocabulary", vocabulary, "--data-dir", str(stack.data_dir)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as tail:
         assert tail.stdout is not None
-        for number in range(100):  # it tells nobody from when on it follows
-            (stack.watched / f"{name}-{number}").touch()
-            if select.select([tail.stdout], [], [], 0.3)[0]:
-                break
-        line = tail.stdout.readline().decode()
+        deadline = time.monotonic() + PATIENCE_S
+        follows: list[object] = []
+        while not follows and time.monotonic() < deadline:  # it tells nobody from when on
+            (stack.watched / f"{name}-{secrets.token_hex(4)}").touch()
+            follows = select.select([tail.stdout], [], [], 0.3)[0]
+        line = tail.stdout.readline().decode() if follows else ""
         tail.send_signal(signal.SIGINT)
-        _, errors = tail.communicate(timeout=30)
+        try:
+            _, errors = tail.communicate(timeout=PATIENCE_S)
+        finally:
+            tail.kill()  # else the end of the block would wait for ever
 
+    assert follows
     assert json.loads(line)
     assert (tail.returncode, errors) == (130, b"")

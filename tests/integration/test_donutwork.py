@@ -10,6 +10,7 @@ import httpx2
 import pytest
 
 from tests.integration.monitoring import Monitor
+from tests.integration.running import PATIENCE_S
 
 pytestmark = pytest.mark.stack
 
@@ -180,6 +181,8 @@ def test_far_times_are_kept(monitor: Monitor, moment: str) -> None:
     """
     monitor.put(timestampUtc=moment)
     monitor.await_count(1)
+    for table in ("activity", "latency"):  # filled from `events`, a moment after it
+        monitor.stack.await_rows(f"SELECT count() FROM {table} WHERE project_id = '{monitor.project}'", 1)
 
     minute = f"SELECT toString(minute) FROM activity WHERE project_id = '{monitor.project}' AND events = 1"
     assert monitor.history()["items"][0]["timestampUtc"] == moment
@@ -193,7 +196,9 @@ def test_many_puts_at_once_are_each_answered_once(monitor: Monitor) -> None:
 
     async def puts() -> list[bool]:
         limits = httpx2.Limits(max_connections=64)
-        async with httpx2.AsyncClient(headers=monitor.client.headers, limits=limits, timeout=60) as client:
+        async with httpx2.AsyncClient(
+            headers=monitor.client.headers, limits=limits, timeout=PATIENCE_S
+        ) as client:
             url = monitor.stack.api + monitor.path
             answers = await asyncio.gather(
                 *(client.put(url, json=monitor.event(eventId=f"e{number % 300}")) for number in range(600))
@@ -285,8 +290,8 @@ def test_error_of_a_query_leaves_the_next_alone(monitor: Monitor) -> None:
 def test_service_routes_answer(stack: Any) -> None:
     """Health, metrics, the document and the root."""
     assert stack.send("GET", "/health/live") == (200, {"status": "ok"})
-    status, ready = stack.send("GET", "/health/ready")
-    assert (status, set(ready["parts"].values())) == (200, {"ok"})
+    ready = stack.await_ready()
+    assert (ready.status_code, set(ready.json()["parts"].values())) == (200, {"ok"})
     assert stack.send("GET", "/openapi.json")[0] == 200
     assert stack.send("GET", "/")[1]["name"] == "fswire"
-    assert "fswire_api_requests_total" in httpx2.get(stack.api + "/metrics").text
+    assert "fswire_api_requests_total" in httpx2.get(stack.api + "/metrics", timeout=PATIENCE_S).text

@@ -75,6 +75,7 @@ def test_history_names_the_runs_of_an_event(monitor: Monitor, tmp_path: Path) ->
     )
     applied = monitor.stack.command("workflow", "apply", str(file))
     assert applied.returncode == 0, applied.stderr
+    monitor.stack.settle()
 
     triggering = monitor.put(event="created", eventId="one")
     monitor.put(event="deleted", eventId="two")

@@ -137,7 +137,9 @@ def test_sql_is_answered_as_accept_asks(stack: Stack, accept: str, begins: bytes
     query = {"query": "SELECT 7 AS a, 'x' AS b"}
     answer = httpx2.post(f"{stack.api}/v1/sql", json=query, headers=headers, timeout=60)
     refused = httpx2.post(f"{stack.api}/v1/sql", json={"query": "x"}, headers=headers, timeout=60)
-    unknown = httpx2.post(f"{stack.api}/v1/sql", json=query, headers=headers | {"Accept": "image/png"})
+    unknown = httpx2.post(
+        f"{stack.api}/v1/sql", json=query, headers=headers | {"Accept": "image/png"}, timeout=60
+    )
 
     assert (answer.status_code, answer.headers["content-type"].partition(";")[0]) == (200, accept)
     assert answer.content.startswith(begins)

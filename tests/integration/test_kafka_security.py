@@ -33,8 +33,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from agent.event import decode_batch
 from agent.kafka import KafkaSettings
-from deploy import ports
-from tests.integration import conftest
+from tests.integration import conftest, free_ports
 
 pytestmark = [
     pytest.mark.stack,
@@ -119,9 +118,8 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
     """A broker with all its listeners, and its certificates."""
     directory, files = tmp_path_factory.mktemp("secured"), tmp_path_factory.mktemp("certificates")
     _make_certificates(files)
-    taken: set[int] = set()
-    port, controller = ports.pick(taken), ports.pick(taken)
-    more = {name: ports.pick(taken) for name in ("SASL", "CLEAR", "MUTUAL", "EXPIRED")}
+    port, controller = free_ports.pick(), free_ports.pick()
+    more = {name: free_ports.pick() for name in ("SASL", "CLEAR", "MUTUAL", "EXPIRED")}
     users = [f"{name}=[name={USER},password={PASSWORD}]" for name in ("SCRAM-SHA-256", "SCRAM-SHA-512")]
     formatting = tuple(word for user in users for word in ("--add-scram", user))
     properties = _listeners(port, controller, more, files)
@@ -202,7 +200,7 @@ def _published(topics: KafkaSettings) -> list[str]:
         await consumer.start()
         try:
             consumer.assign([TopicPartition(topics.topic("raw"), 0)])
-            record = await asyncio.wait_for(consumer.getone(), 30)
+            record = await asyncio.wait_for(consumer.getone(), 120)
             return [event.path for event in decode_batch(record.value).events]
         finally:
             await consumer.stop()

@@ -91,7 +91,7 @@ def shown(found: list[Entry]) -> dict[str, bool]:
 def test_directories_of_the_past_hold_what_stood_in_them(stack: Stack) -> None:
     """At every moment of any history, in every directory, a page after the other; and so does the present."""
 
-    @settings(max_examples=4, deadline=None, derandomize=True, database=None)
+    @settings(max_examples=4, derandomize=True, database=None)
     @given(past.steps, past.steps)
     def hold(before: Steps, during: Steps) -> None:
         lived, project = Past(before, during), f"past-{secrets.token_hex(6)}"

@@ -21,6 +21,7 @@ from agent.event import Event, Http, Reply
 from agent.kafka import KafkaSettings, partition_of
 from processors import registry, tail, topics_apply
 from tests.integration.normalizing import (
+    AWAIT_S,
     PARTITIONS,
     Worker,
     deduplicated,
@@ -202,7 +203,7 @@ def test_tail_follows_from_now_on(own: KafkaSettings, running: Worker) -> None:
                 arrived.set()
 
         following = asyncio.create_task(collect())
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(AWAIT_S):
             seq = 0
             while not arrived.is_set():
                 seq += 1

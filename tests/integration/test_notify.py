@@ -12,6 +12,7 @@ from uuid import uuid4
 import pytest
 
 from tests.integration.notify_client import SHOWN_S, Event, asking, watching
+from tests.integration.notify_stage import await_known
 from tests.integration.running import Stack
 
 
@@ -26,8 +27,10 @@ def place(stack: Stack) -> Iterator[Path]:
 
 @pytest.fixture
 def root(stack: Stack, place: Path) -> str:
-    """Its path in the virtual tree."""
-    return f"/{stack.project}/{place.name}"
+    """Its path in the virtual tree, where it is known."""
+    path = f"/{stack.project}/{place.name}"
+    await_known(stack, path)
+    return path
 
 
 def test_stream_begins_in_every_spelling(stack: Stack, root: str) -> None:
@@ -54,6 +57,7 @@ def test_stream_begins_in_every_spelling(stack: Stack, root: str) -> None:
 def test_refusals_have_qumulos_form(stack: Stack, root: str, place: Path) -> None:
     """Each refusal has its status and class, and nothing of HTTP's usual text."""
     (place / "file").write_text("no directory")
+    await_known(stack, f"{root}/file")
     other = stack.command(
         "key", "create", "--project", "elsewhere", "--scope", "directory_monitor:read"
     ).stdout
@@ -111,6 +115,7 @@ def test_event_of_a_far_year_is_in_nobodys_way(stack: Stack) -> None:
 def test_plain_watch_sees_children_in_order(stack: Stack, root: str, place: Path) -> None:
     """What happens right below the directory, in order, with ids from the root down to the file."""
     (place / "sub").mkdir()
+    await_known(stack, f"{root}/sub")
     with watching(stack.api, root, stack.admin_key) as stream:
         (place / "sub" / "deep").write_text("out of sight")
         (place / "file").write_text("one")
@@ -131,8 +136,9 @@ def test_plain_watch_sees_children_in_order(stack: Stack, root: str, place: Path
 
 def test_rename_ends_stand_together(stack: Stack, root: str, place: Path) -> None:
     """Both ends of a rename are neighbours in one list, the same id at their ends."""
-    (place / "a").mkdir()
-    (place / "b").mkdir()
+    for name in ("a", "b"):
+        (place / name).mkdir()
+        await_known(stack, f"{root}/{name}")
     with watching(stack.api, root, stack.admin_key, recursive=True) as stream:
         (place / "a" / "x").write_text("x")
         (place / "a" / "x").rename(place / "b" / "y")
@@ -148,8 +154,9 @@ def test_rename_ends_stand_together(stack: Stack, root: str, place: Path) -> Non
 
 def test_watch_sees_its_end_of_a_rename(stack: Stack, root: str, place: Path) -> None:
     """Moved in and moved out are what a plain watch sees of renames with its neighbours."""
-    (place / "here").mkdir()
-    (place / "there").mkdir()
+    for name in ("here", "there"):
+        (place / name).mkdir()
+        await_known(stack, f"{root}/{name}")
     with watching(
         stack.api, f"{root}/here", stack.admin_key, types="child_file_moved_from,child_file_moved_to"
     ) as stream:
@@ -175,6 +182,7 @@ def test_filter_lets_its_types_through_alone(stack: Stack, root: str, place: Pat
 def test_removed_directory_ends_the_stream(stack: Stack, root: str, place: Path) -> None:
     """A child's removal goes on; the directory's own is `self_removed`, and the end."""
     (place / "sub").mkdir()
+    await_known(stack, f"{root}/sub")
     with watching(stack.api, root, stack.admin_key, recursive=True) as stream:
         (place / "sub").rmdir()
         first = stream.told(count=1)
@@ -188,6 +196,7 @@ def test_removed_directory_ends_the_stream(stack: Stack, root: str, place: Path)
 def test_directory_is_watched_by_id_and_through_its_renames(stack: Stack, root: str, place: Path) -> None:
     """An id names the directory; renamed, or below a renamed one, it is watched on."""
     (place / "old" / "dir").mkdir(parents=True)
+    await_known(stack, f"{root}/old/dir")
     _, attributes = stack.send("GET", f"/v1/files/{quote(f'{root}/old/dir', safe='')}/info/attributes")
     assert isinstance(attributes, dict)
     with asking(stack.api, f"/v1/files/{attributes['id']}/notify", stack.admin_key) as stream:
@@ -255,6 +264,7 @@ def test_recursion_can_be_switched_off(stack: Stack, root: str, place: Path) -> 
         "/v1/file-system/settings/notify",
     )
     (place / "sub").mkdir()
+    await_known(stack, f"{root}/sub")
     try:
         assert stack.send("PUT", settings, {"recursive_mode": "DISABLED_ERROR"})[0] == 200
         with asking(stack.api, target, stack.admin_key) as refused:

@@ -14,7 +14,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from api.certificate import self_signed
-from deploy import ports
+from tests.integration import free_ports
 from tests.integration.notify_client import SHOWN_S, asking, watching
 from tests.integration.notify_stage import Api
 from tests.integration.running import Stack
@@ -30,7 +30,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def tls_port() -> int:
-    return ports.pick(set())
+    return free_ports.pick()
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ from uuid import uuid4
 import pytest
 
 from tests.integration.notify_client import SHOWN_S
+from tests.integration.notify_stage import await_known
 from tests.integration.running import Stack
 
 QQ = str(Path(sys.executable).with_name("qq"))
@@ -85,6 +86,7 @@ def test_qq_shows_a_table_of_what_happens(stack: Stack, qq: Qq, tmp_path: Path) 
     """`fs_notify --recursive` prints a line for each notification, as it happens, and ends cleanly."""
     place = stack.watched / f"qq-{uuid4().hex[:8]}"
     place.mkdir()
+    await_known(stack, f"/{stack.project}/{place.name}")
     shown = tmp_path / "table"
     with qq.notified(shown, "--path", f"/{stack.project}/{place.name}", "--recursive") as watcher:
         _until(shown, "child_dir_added", again=place)
@@ -103,6 +105,7 @@ def test_qq_prints_json_of_filtered_types(stack: Stack, qq: Qq, tmp_path: Path) 
     """With `--filter` and `--json`, not recursive: lists of the types asked for, by file id as well."""
     place = stack.watched / f"qq-{uuid4().hex[:8]}"
     (place / "dir").mkdir(parents=True)
+    await_known(stack, f"/{stack.project}/{place.name}/dir")
     attributes = qq.run("fs_file_get_attr", "--path", f"/{stack.project}/{place.name}")
     identity = json.loads(attributes.stdout)["id"]
     shown = tmp_path / "json"

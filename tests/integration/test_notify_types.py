@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -15,6 +16,7 @@ import pytest
 
 from api.notify_view import TYPES
 from tests.integration.notify_client import SHOWN_S, Stream, watching
+from tests.integration.notify_stage import await_known
 from tests.integration.running import FSWIRE, Stack
 from tests.unit.agent.attributes import ACCESS, NODUMP, READABLE_BY_1000, set_attribute, toggle_flag
 
@@ -45,6 +47,17 @@ class Agent:
         while '"started"' not in self._log.read_text():
             assert time.monotonic() < deadline, self._log.read_text()
             time.sleep(0.05)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Stop it where it is: what the block does it sees at one time."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self._process.pid, os.WSTOPPED)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
 
     def stop(self) -> None:
         """End it, if it runs."""
@@ -89,6 +102,7 @@ def test_every_type_comes_from_a_real_operation(stack: Stack, agent: Agent) -> N
     """Names, content, times, owners, rights, flags and user attributes really change, and are told."""
     directory = agent.tree / "watched"
     directory.mkdir()
+    await_known(stack, f"/{agent.project}/watched")
     file = directory / "file"
     with watching(stack.api, f"/{agent.project}/watched", stack.admin_key) as stream:
         teller = Teller(stream)
@@ -97,7 +111,7 @@ def test_every_type_comes_from_a_real_operation(stack: Stack, agent: Agent) -> N
         _change_names(directory, teller)
         _change_content(file, teller)
         _change_attributes(file, teller)
-        _change_streams(file, teller)
+        _change_streams(file, teller, agent)
         agent.stop()
         _replace(file)
         agent.start()
@@ -149,15 +163,16 @@ def _change_attributes(file: Path, teller: Teller) -> None:
     teller.tells("child_acl_changed")
 
 
-def _change_streams(file: Path, teller: Teller) -> None:
+def _change_streams(file: Path, teller: Teller, agent: Agent) -> None:
     # The kernel does not tell of flags: they are seen with the next change that it tells of.
     toggle_flag(file, NODUMP)
     set_attribute(file, "user.kind", b"a")
     teller.tells("child_extra_attrs_changed", "child_stream_added")
     set_attribute(file, "user.kind", b"abc")
     teller.tells("child_stream_data_written", "child_stream_size_changed")
-    set_attribute(file, "user.sort", b"abc")
-    os.removexattr(file, "user.kind")
+    with agent.held():
+        set_attribute(file, "user.sort", b"abc")
+        os.removexattr(file, "user.kind")
     teller.tells("child_stream_moved_from", "child_stream_moved_to")
     os.removexattr(file, "user.sort")
     teller.tells("child_stream_removed")

@@ -111,10 +111,14 @@ def history(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> History:
         '[workflow.action.topic]\ntopic = "fswire.raw"\n'
     )
     stack.command("workflow", "apply", str(flow))
+    stack.settle()
     began_ns = (time.time_ns() // _S - 60) * _S
     asyncio.run(_publish(stack, project, began_ns))
     of = f"WHERE project_id = '{project}'"
     stack.await_rows(f"SELECT count() FROM events {of}", 9)
+    for table in ("activity", "latency"):
+        stack.await_rows(f"SELECT sum(events) FROM {table} {of}", 9)
+    stack.await_rows(f"SELECT count() FROM gaps FINAL {of}", 1)
     stack.await_rows(f"SELECT count() FROM files FINAL {of} AND path = 'src/main.py'", 1)
     stack.await_rows(f"SELECT count() FROM runs FINAL {of} AND state = 'failed'", 1)
     stack.await_rows(f"SELECT count() FROM agents FINAL {of}", 1)

@@ -15,6 +15,7 @@ from processors import registry
 from processors.registry import Pattern, registered_now
 
 pytestmark = pytest.mark.stack
+PATIENCE_S = 120.0
 
 
 @pytest.fixture
@@ -31,6 +32,9 @@ def _create(own: KafkaSettings, name: str) -> None:
         await admin.start()
         try:
             await admin.create_topics([NewTopic(own.topic(name), 1, 1)])
+            async with asyncio.timeout(PATIENCE_S):
+                while own.topic(name) not in await admin.list_topics():  # noqa: ASYNC110 - it tells nobody
+                    await asyncio.sleep(0.01)
         finally:
             await admin.close()
 
@@ -43,7 +47,7 @@ def test_agent_reads_the_registry(own: KafkaSettings) -> None:
     async def scenario() -> registered.Names | None:
         await registry.write(own, registered_now("known"), registered_now("gone"), Pattern("etc-*", 1))
         await registry.delete(own, "project", "gone")
-        return await registered.read(own)
+        return await registered.read(own, PATIENCE_S)
 
     names = asyncio.run(scenario())
 
@@ -58,8 +62,10 @@ def test_registry_that_is_missing_cannot_be_told(kafka: KafkaSettings) -> None:
     assert asyncio.run(registered.read(missing, longest_s=1)) is None
 
 
-def test_doctor_looks_at_the_broker(own: KafkaSettings) -> None:
+def test_doctor_looks_at_the_broker(own: KafkaSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     """It says which topic is missing and who is not registered, with the command for each."""
+    monkeypatch.setattr(doctor_broker, "_LONGEST_S", PATIENCE_S)
+    monkeypatch.setattr(registered.read, "__defaults__", (PATIENCE_S,))
 
     async def examine() -> dict[str, tuple[str, str]]:
         findings = await doctor_broker.examine(own, ["strange"])

@@ -17,6 +17,7 @@ from processors import plan as plans
 from processors import rows, tables
 from processors.plan import Mark, Plan
 from tests.integration.sinking import (
+    AWAIT_S,
     Line,
     await_rows,
     dead_letters,
@@ -37,7 +38,7 @@ def test_open_plan_is_settled_by_the_successor(line: Line) -> None:
     asyncio.run(produce(line, [value_of(number) for number in range(20)]))
     asyncio.run(_part_of_a_plan(line, Plan(0, 9), present=[0, 3, 9]))
 
-    asyncio.run(sink_until(line, lambda: len(line.events()) >= 20))
+    asyncio.run(sink_until(line, lambda: line.arrived() >= 20))
 
     assert line.events() == [(0, number) for number in range(20)]
 
@@ -68,12 +69,12 @@ def test_killed_sinks_leave_one_row_each(line: Line, tmp_path: Path) -> None:
 
     for wanted in (1, 5000):
         with sink_process(line, log) as process:
-            await_rows(lambda wanted=wanted: len(line.events()) >= wanted, process, log)  # type: ignore[misc]
+            await_rows(lambda wanted=wanted: line.arrived() >= wanted, process, log)  # type: ignore[misc]
             process.send_signal(signal.SIGKILL)
     with sink_process(line, log) as process:
-        await_rows(lambda: len(line.events()) >= 15_000, process, log)
+        await_rows(lambda: line.arrived() >= 15_000, process, log)
         process.terminate()
-        status = process.wait(30)
+        status = process.wait(AWAIT_S)
 
     assert line.events() == [(0, number) for number in range(15_000)]
     assert line.counted() == line.rows()
@@ -89,7 +90,7 @@ def test_database_that_is_away_is_waited_for(line: Line, tmp_path: Path) -> None
         with sink_process(line, log) as process:
             await_rows(lambda: "waiting for ClickHouse" in log.read_text(), process, log)
             line.store.start()
-            await_rows(lambda: len(line.events()) >= 3000, process, log)
+            await_rows(lambda: line.arrived() >= 3000, process, log)
     finally:
         if line.store.process.poll() is not None:
             line.store.start()
@@ -104,12 +105,12 @@ def test_database_that_is_away_is_waited_for(line: Line, tmp_path: Path) -> None
 def test_expired_records_are_a_gap(line: Line) -> None:
     """Records that the broker deleted unread are a dead letter and a gap of their project."""
     asyncio.run(produce(line, [value_of(number) for number in range(5)]))
-    asyncio.run(sink_until(line, lambda: len(line.events()) >= 5))
+    asyncio.run(sink_until(line, lambda: line.arrived() >= 5))
     asyncio.run(produce(line, [value_of(number) for number in range(5, 20)], first=5))
     asyncio.run(_part_of_a_plan(line, Plan(5, 9), present=[]))
     asyncio.run(_delete_before(line, 12))
 
-    asyncio.run(sink_until(line, lambda: len(line.events()) >= 14))
+    asyncio.run(sink_until(line, lambda: line.arrived() >= 14))
 
     assert line.events() == [(0, number) for number in (*range(5), 11, *range(12, 20))]
     assert line.query("SELECT project_id, event, agent, host != '' FROM events WHERE " + _OF_TOPIC) == [

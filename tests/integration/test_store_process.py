@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.databases import PASSWORD, StoreProcess, running_store
+from tests.integration.databases import PASSWORD, PATIENCE_S, StoreProcess, running_store
 
 pytestmark = pytest.mark.stack
 
@@ -39,7 +39,7 @@ def test_second_process_on_a_directory_is_refused(tmp_path: Path) -> None:
         second = StoreProcess(tmp_path / "store")
         second.log = tmp_path / "second.log"
         second.launch()
-        status = second.process.wait(30)
+        status = second.process.wait(PATIENCE_S)
         said = second.log.read_text()
         owner = store.process.pid
 

@@ -234,10 +234,12 @@ def test_command_runs_where_it_is_listed(kafka: KafkaSettings, tmp_path: Path) -
     applied(own, Action(command=Command((sys.executable, "-c", script, str(seen)))))
     write(own, ("p", batch(1, created("a"))))
 
-    with worker(own, tmp_path):
+    with worker(own, tmp_path) as process:
         (first,) = ended(own, 1)
-        applied(own, Action(command=Command(("/bin/true",))))
-        write(own, ("p", batch(2, created("b"))))
+        process.end(signal.SIGTERM)
+    applied(own, Action(command=Command(("/bin/true",))))
+    write(own, ("p", batch(2, created("b"))))
+    with worker(own, tmp_path):  # it knows what it is to run before it begins
         second = ended(own, 2)[1]
 
     assert first["state"] == "succeeded"

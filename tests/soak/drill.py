@@ -25,7 +25,7 @@ from processors.position import BEFORE_ALL, Position
 from tests.integration import normalizing
 from tests.integration.normalizing import PARTITIONS, Read, Worker
 from tests.soak.subscribers import Given, Subscriber
-from tests.soak.tree import DIRECTORIES, Tree
+from tests.soak.tree import DIRECTORIES, PATIENCE_S, Tree
 
 PROJECTS = ("soak-one", "soak-two", "soak-three")
 VOCABULARIES = (topics.NOTIFY, topics.DONUTWORK)
@@ -34,7 +34,7 @@ HUBS = 2
 QUEUE_RECORDS = 60
 """So short that who stalls is cut off."""
 KILL_S = (2.0, 6.0)
-QUIET_S = 5.0
+LOOK_S = 0.2
 
 
 @dataclass
@@ -104,7 +104,8 @@ async def _run(
         kills = await _kill(trees, worker, seconds, choice)
         for tree in trees:
             await asyncio.to_thread(tree.settle)
-        await _quiet(kafka)
+            await asyncio.to_thread(tree.finish)
+        await _worked_off(kafka)
         over.set()
         await living
         ends = {name: await _ends(kafka, name) for name in VOCABULARIES}
@@ -132,12 +133,17 @@ async def _kill(trees: Sequence[Tree], worker: Worker, seconds: float, choice: r
     return kills
 
 
-async def _quiet(kafka: KafkaSettings) -> None:
-    """Return when nothing has come to the topics for a while, though everybody runs."""
-    before: list[dict[int, int]] = []
-    while before != (now := [await _ends(kafka, name) for name in (topics.RAW, *VOCABULARIES)]):
-        before = now
-        await asyncio.sleep(QUIET_S)
+async def _worked_off(kafka: KafkaSettings) -> None:
+    """Return when the worker has committed all that agents have told: what comes of it is on the topics."""
+    ends, group = await _ends(kafka, topics.RAW), normalizing.group_of(kafka)
+    async with (
+        asyncio.timeout(PATIENCE_S),
+        AIOKafkaConsumer(**kafka.client(), group_id=group, enable_auto_commit=False) as consumer,
+    ):
+        for number, end in ends.items():
+            place = TopicPartition(kafka.topic(topics.RAW), number)
+            while end and await consumer.committed(place) != end:  # noqa: ASYNC110 - the broker tells nobody
+                await asyncio.sleep(LOOK_S)
 
 
 async def _ends(kafka: KafkaSettings, name: str) -> dict[int, int]:

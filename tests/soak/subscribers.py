@@ -12,6 +12,8 @@ from processors.position import Position as Src
 
 STAY_S = 3.0
 STALL_S = 1.0
+LEAST_VISITS = 3
+"""Of everybody, be they short of time on a busy machine: who never leaves shows nothing."""
 
 
 class Given(NamedTuple):
@@ -35,8 +37,8 @@ class Subscriber:
         self._choice = random.Random(seed)
 
     async def live(self, hubs: Sequence[Hub], over: asyncio.Event) -> None:
-        """Come and go until it is over."""
-        while not over.is_set():
+        """Come and go until it is over, some times at least."""
+        while not over.is_set() or self.visits < LEAST_VISITS:
             await self._visit(self._choice.choice(hubs), self._choice.uniform(0, STAY_S))
             await asyncio.sleep(self._choice.uniform(0, STAY_S / 2))
 

@@ -14,6 +14,7 @@ from tests.integration.running import FSWIRE
 
 DIRECTORIES = ("a", "b", "b/c", "d")
 PAUSE_S = 0.01
+PATIENCE_S = 120
 
 
 class Tree:
@@ -30,6 +31,7 @@ class Tree:
             "FSWIRE_KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
             "FSWIRE_KAFKA_TOPIC_PREFIX": kafka.topic_prefix,
             "FSWIRE_AGENT_STATE_DIR": str(directory / f"{project}-agent"),
+            "FSWIRE_AGENT_GRACE_S": str(PATIENCE_S),
         }
         self._random = random.Random(seed)
         self._over = threading.Event()
@@ -59,6 +61,13 @@ class Tree:
         """Change nothing from now on."""
         self._over.set()
         self._changing.join()
+
+    def finish(self) -> None:
+        """Return when the agent has reported all that it has seen, and is gone: nothing more comes of it."""
+        if self._agent is not None:
+            self._agent.terminate()
+            self._agent.wait(2 * PATIENCE_S)
+            self._agent = None
 
     def _change(self) -> None:
         while not self._over.wait(PAUSE_S):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,6 +20,12 @@ def root(tmp_path: Path) -> Path:
     directory = tmp_path / "root"
     directory.mkdir()
     return directory
+
+
+@pytest.fixture
+def heartbeats_at_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have publishers send heartbeats only when there is nothing else to send, however slow they are."""
+    monkeypatch.setattr("agent.publish.MOST_SILENT", math.inf)
 
 
 @pytest.fixture

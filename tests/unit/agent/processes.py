@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import IO
 
+from tests.unit.agent.watched import PATIENCE_S
+
 TOP = Path(__file__).parents[3]
 RUN = """
 import sys
@@ -40,7 +42,7 @@ class Process:
     def __exit__(self, *_: object) -> None:
         if self.process.poll() is None:
             self.process.kill()
-        self.process.communicate(timeout=20)
+        self.process.communicate(timeout=PATIENCE_S)
 
     def said(self, event: str) -> dict[str, object]:
         """Return the first log line with an event."""
@@ -60,5 +62,5 @@ class Process:
     def stop(self) -> tuple[int, str, str]:
         """Stop it as a service manager does, and return its status and what else it said."""
         self.process.terminate()
-        said, logged = self.process.communicate(timeout=30)
+        said, logged = self.process.communicate(timeout=PATIENCE_S)
         return self.process.returncode, said, logged

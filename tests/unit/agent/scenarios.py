@@ -34,6 +34,11 @@ class Scenario:
     foldable: frozenset[Told] = frozenset()
     """What of `sees` may be gone before a backend without history has looked."""
 
+    @property
+    def settles(self) -> bool:
+        """Tell whether something is told of a file that is not closed, once its window is over."""
+        return any(kind == "modify" for kind, *_ in self.sees)
+
 
 def _tree(root: Path, _aside: Path) -> None:
     (root / "d/e").mkdir(parents=True)

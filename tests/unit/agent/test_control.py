@@ -14,6 +14,7 @@ import pytest
 from agent.control import NobodyAsked, ask_rescan, requested
 from agent.lock import Locked, exclusive, holder
 from tests.unit.agent.processes import TOP, Process
+from tests.unit.agent.watched import PATIENCE_S
 
 Spawn = Callable[..., Process]
 
@@ -32,7 +33,7 @@ def _command(*arguments: object, **environment: object) -> subprocess.CompletedP
         [sys.executable, "-m", "deploy.command", "agent", *map(str, arguments)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         cwd=TOP,
         env={**os.environ, **{name: str(value) for name, value in environment.items()}},
     )
@@ -152,7 +153,11 @@ sys.exit(run.main(told, KafkaSettings()))
         closed = Path(name) / "closed"
         closed.mkdir(mode=0)
         done = subprocess.run(
-            [sys.executable, "-c", script, closed], capture_output=True, text=True, timeout=30, cwd=TOP
+            [sys.executable, "-c", script, closed],
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            cwd=TOP,
         )
 
     assert done.returncode == 1

@@ -14,6 +14,7 @@ from agent.hash_rate import HashRate
 from agent.hashing import Digest, Hasher
 from agent.own import OwnAccess
 from agent.watches import Directory
+from tests.unit.agent.watched import PATIENCE_S
 
 _ROOT = Directory(None, b"", 1)
 
@@ -26,7 +27,7 @@ def _job(path: Path) -> Job:
 
 def _next(queue: HashQueue, done: threading.Event) -> tuple[Job, Digest]:
     while not queue.ready():
-        assert done.wait(10)
+        assert done.wait(PATIENCE_S)
         done.clear()
     taken = queue.take()
     assert taken is not None

@@ -18,8 +18,8 @@ from agent.session import Start, Task
 from agent.settings import AgentSettings
 from agent.watching import Watching
 from tests.unit.agent.processes import RUN, Process
+from tests.unit.agent.watched import PATIENCE_S
 
-PATIENCE_S = 20.0
 Spawn = Callable[..., Process]
 
 
@@ -29,7 +29,7 @@ def _serving(listen: str = "127.0.0.1:0") -> str:
 
 
 def _get(port: int, path: str) -> tuple[int, str]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
     try:
         connection.request("GET", path)
         answer = connection.getresponse()

@@ -23,6 +23,7 @@ from agent.heartbeat import MOST_SILENT, Pulse
 from agent.journal import Journal, Made
 from agent.outbox import Outbox
 from agent.publish import Publisher
+from tests.unit.agent import watched
 from tests.unit.agent.test_publish import Broker
 
 HEARTBEAT_S = 10.0
@@ -73,7 +74,7 @@ def _heard(
             line = Line(tmp_path, stack, broker, heartbeat_s)
             line.write(events)
             task = asyncio.create_task(line.publisher.run())
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(watched.PATIENCE_S):
                 while not until(broker):
                     broker.news.clear()
                     await broker.news.wait()
@@ -88,6 +89,7 @@ def _has_beaten(broker: Broker) -> bool:
     return any(not batch.events for batch in broker.batches)
 
 
+@pytest.mark.usefixtures("heartbeats_at_rest")
 def test_heartbeat_tells_how_the_agent_is_doing(tmp_path: Path) -> None:
     """Backend, journal and coverage; the last number is the one before `first_seq`."""
     broker, _ = _heard(tmp_path, 0.01, _has_beaten, events=1)
@@ -116,6 +118,7 @@ def test_busy_agent_sends_heartbeats_between_its_events(
     assert [batch.first_seq for batch in broker.batches if batch.events] == list(range(1, 41))
 
 
+@pytest.mark.usefixtures("heartbeats_at_rest")
 def test_heartbeat_that_was_held_up_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What arrives after an outage tells of now, not of its beginning."""
     monkeypatch.setattr(publish, "_FIRST_BACKOFF_S", 0.001)
@@ -145,7 +148,7 @@ def test_broker_that_is_away_is_told_by_its_time(tmp_path: Path) -> None:
             before = line.publisher.away_s()
             line.write(1)
             task = asyncio.create_task(line.publisher.run())
-            await asyncio.wait_for(broker.news.wait(), 10)
+            await asyncio.wait_for(broker.news.wait(), watched.PATIENCE_S)
             await asyncio.sleep(0)
             away_s = line.publisher.away_s()
             task.cancel()
@@ -156,6 +159,7 @@ def test_broker_that_is_away_is_told_by_its_time(tmp_path: Path) -> None:
     assert 0 < asyncio.run(scenario()) < PATIENCE_S
 
 
+@pytest.mark.usefixtures("heartbeats_at_rest")
 def test_status_is_in_the_metrics(tmp_path: Path) -> None:
     """Whoever asks for the status brings the gauges up to date; what was published is counted per batch."""
     before = REGISTRY.get_sample_value("fswire_agent_published_events_total", {"project": "beating"}) or 0

@@ -69,6 +69,7 @@ def test_only_switches_opens_on(root: Path, watch: Callable[..., Watched]) -> No
     (root / "f").write_bytes(b"x")
     watched = watch(only=["open"], actors=False)  # this process is the agent
     watched.until(has("baseline", "f"))  # the agent has the file open no longer
+    (root / "f").chmod(0o600)  # the kernel merges an open with the agent's, unless something lies between
     os.close(os.open(root / "f", os.O_RDONLY))
     watched.stop()
 

@@ -6,7 +6,8 @@ import contextlib
 import hashlib
 import os
 import sqlite3
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,20 +15,46 @@ from prometheus_client import REGISTRY
 
 from agent import late, waits
 from agent.event import Event
+from agent.hash_rate import HashRate
 from tests.unit.agent.replay import on_disk, replay
-from tests.unit.agent.watched import Watched, brief, has, one
+from tests.unit.agent.watched import PATIENCE_S, Watched, brief, has, one
 
 Watch = Callable[..., Watched]
 LARGE = b"large" * 200
 NEVER = 1
 """Bytes per second: `LARGE` takes a quarter of an hour."""
-SOON = 1500
-"""Bytes per second: `LARGE` takes 400 ms."""
 
 
 @pytest.fixture(autouse=True)
 def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(late, "_FLUSH_S", 0.3)
+
+
+class Gate(threading.Event):
+    """Has to be set before the hash of a file as large as `LARGE` is known; `reached`: one has been read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reached = threading.Event()
+
+    def spare(self, count: int) -> bool:
+        return self.is_set() or count < len(LARGE)
+
+    def take(self, count: int) -> float:
+        if count >= len(LARGE):
+            self.reached.set()
+            self.wait(PATIENCE_S)
+        return 0.0
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
+    """Return a gate, which is shut, in the place of every limit of the rate."""
+    gate = Gate()
+    monkeypatch.setattr(HashRate, "spare", lambda _, count: gate.spare(count))
+    monkeypatch.setattr(HashRate, "take", lambda _, count: gate.take(count))
+    yield gate
+    gate.set()
 
 
 def _sha256(content: bytes) -> str:
@@ -38,11 +65,13 @@ def _with_hash(kind: str, path: str) -> Callable[[list[Event]], bool]:
     return lambda events: any(event.kind == kind and event.path == path and event.sha256 for event in events)
 
 
-def test_late_hash_is_announced_by_a_modify(root: Path, watch: Watch) -> None:
+def test_late_hash_is_announced_by_a_modify(root: Path, watch: Watch, gate: Gate) -> None:
     """After 100 ms a `modify` without a hash says that content was written; the closeWrite has the hash."""
     (root / "f").write_bytes(b"old")
-    watched = watch(hash_bytes_per_second=SOON)
+    watched = watch()
     (root / "f").write_bytes(LARGE)
+    watched.until(has("modify", "f"))
+    gate.set()
     events = watched.until(has("closeWrite", "f"))[1:]
 
     assert brief(events) == [("modify", "f"), ("closeWrite", "f")]
@@ -102,26 +131,30 @@ def test_moved_out_with_its_directory_while_it_is_hashed(root: Path, tmp_path: P
     assert paths.index(("closeWrite", "d/f")) < paths.index(("rename", "d"))
 
 
-def test_renamed_while_it_is_hashed(root: Path, watch: Watch) -> None:
+def test_renamed_while_it_is_hashed(root: Path, watch: Watch, gate: Gate) -> None:
     """The closeWrite follows the file, and the directories above it, to their new names."""
     (root / "d").mkdir()
-    watched = watch(hash_bytes_per_second=SOON)
+    watched = watch()
     (root / "d/f").write_bytes(LARGE)
     watched.until(has("modify", "d/f"))
     (root / "d/f").rename(root / "d/g")
     (root / "d").rename(root / "e")
+    watched.until(has("rename", "d"))
+    gate.set()
     events = watched.until(_with_hash("closeWrite", "e/g"))
 
     assert [event.kind for event in events if event.kind == "closeWrite"] == ["closeWrite"]
     assert replay(events) == on_disk(root)
 
 
-def test_written_again_while_it_is_hashed(root: Path, watch: Watch) -> None:
+def test_written_again_while_it_is_hashed(root: Path, watch: Watch, gate: Gate) -> None:
     """Each closeWrite is told; that whose content is gone is `unstable`, the last has the hash."""
-    watched = watch(hash_bytes_per_second=SOON)
+    watched = watch()
     (root / "f").write_bytes(LARGE)
     watched.until(has("modify", "f"))
     (root / "f").write_bytes(LARGE[::-1])
+    watched.until(has("closeWrite", "f"))
+    gate.set()
     events = watched.until(_with_hash("closeWrite", "f"))
 
     closed = [event for event in events if event.kind == "closeWrite"]
@@ -129,11 +162,13 @@ def test_written_again_while_it_is_hashed(root: Path, watch: Watch) -> None:
     assert closed[1].sha256 == _sha256(LARGE[::-1])
 
 
-def test_moved_in_while_hashing_is_slow(root: Path, tmp_path: Path, watch: Watch) -> None:
+def test_moved_in_while_hashing_is_slow(root: Path, tmp_path: Path, watch: Watch, gate: Gate) -> None:
     """The rename is told at once, and the content by a settled `modify`."""
     (tmp_path / "f").write_bytes(LARGE)
-    watched = watch(hash_bytes_per_second=SOON)
+    watched = watch()
     (tmp_path / "f").rename(root / "f")
+    watched.until(has("rename", "f"))
+    gate.set()
     events = watched.until(_with_hash("modify", "f"))
 
     assert brief(events) == [("rename", "f", None), ("modify", "f")]
@@ -179,15 +214,16 @@ def test_killed_before_the_hash_is_known(root: Path, tmp_path: Path) -> None:
     assert replay(events) == on_disk(root)
 
 
-def test_first_scan_does_not_wait_for_hashes(root: Path, watch: Watch) -> None:
+def test_first_scan_does_not_wait_for_hashes(root: Path, watch: Watch, gate: Gate) -> None:
     """A baseline that comes without its hash is followed by another that has it; nothing was modified."""
     for name in "abc":
         (root / name).write_bytes(LARGE)
-    watched = watch(hash_bytes_per_second=SOON * 8)
-    before = len(watched.events())
+    watched = watch()
+    before = [event.sha256 for event in watched.events()]
+    gate.set()
     events = watched.until(lambda events: sum(bool(event.sha256) for event in events) == 3)
 
-    assert before == 3
+    assert before == [None] * 3
     assert {event.kind for event in events} == {"baseline"}
     assert replay(events) == on_disk(root)
 
@@ -207,17 +243,20 @@ def test_first_scan_that_was_not_hashed_to_the_end(
     assert events[2].sha256 == _sha256(LARGE)
 
 
-def test_gap_is_open_until_the_hashes_of_its_scan_are_there(root: Path, tmp_path: Path) -> None:
+def test_gap_is_open_until_the_hashes_of_its_scan_are_there(root: Path, tmp_path: Path, gate: Gate) -> None:
     """Whether a file was changed or only touched is decided by its hash, and until then nothing is mended."""
     for name in ("changed", "touched"):
         (root / name).write_bytes(LARGE)
+    gate.set()
     with Watched(root, tmp_path / "state") as watched:
         before = len(watched.events())
+    gate.clear()
     (root / "changed").write_bytes(LARGE[::-1])
     (root / "touched").touch()
-    with Watched(root, tmp_path / "state", hash_bytes_per_second=SOON) as watched:
-        assert not has("gap_closed", "")(watched.events())
+    with Watched(root, tmp_path / "state") as watched:
         (root / "touched").chmod(0o600)
+        assert not has("gap_closed", "")(watched.until(has("attribute", "touched")))
+        gate.set()
         events = watched.until(lambda events: events[-1].kind == "gap_closed")[before:]
 
     found = [(event.kind, event.path, event.changed) for event in events[1:-1]]
@@ -254,14 +293,17 @@ def test_sparse_file_above_the_limit_is_not_read(root: Path, watch: Watch) -> No
     assert one(events, "closeWrite", "f").hash_status == "too_large"
 
 
-def test_thread_does_not_show_up_in_what_others_open(root: Path, watch: Watch) -> None:
+def test_thread_does_not_show_up_in_what_others_open(root: Path, watch: Watch, gate: Gate) -> None:
     """The agent's own open, reads and close of a large file are not reported, those of others are."""
     watched = watch(
-        kinds=["open", "access", "closeNoWrite"], hash_bytes_per_second=SOON, actors=False
+        kinds=["open", "access", "closeNoWrite"], actors=False
     )  # with actors, what this process does is the agent's
     (root / "f").write_bytes(LARGE)
     watched.until(has("modify", "f"))
+    assert gate.reached.wait(PATIENCE_S)
     (root / "f").open("rb").close()
+    watched.until(has("closeNoWrite", "f"))
+    gate.set()
     watched.until(_with_hash("closeWrite", "f"))
     watched.stop()
 
@@ -283,16 +325,20 @@ def test_write_through_another_hard_link(root: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("backend", ["watchfiles", "poll"])
-def test_late_hash_without_kernel_records(root: Path, watch: Watch, backend: str) -> None:
+def test_late_hash_without_kernel_records(root: Path, watch: Watch, gate: Gate, backend: str) -> None:
     """A difference that only the hash can tell is reported once that is known; nothing else waits."""
     (root / "f").write_bytes(LARGE)
+    gate.set()
     watched = watch(backend=backend, poll_every_s=0.05)
     watched.stop()
-    watched = watch(backend=backend, poll_every_s=0.05, hash_bytes_per_second=SOON)
-    (root / "f").write_bytes(LARGE[::-1])
+    gate.clear()
+    watched = watch(backend=backend, poll_every_s=0.05)
+    with (root / "f").open("r+b", buffering=0) as file:  # never seen empty
+        file.write(LARGE[::-1])
     (root / "d").mkdir()
     watched.until(has("create", "d"))
     early = has("modify", "f")(watched.events())
+    gate.set()
     events = watched.until(has("modify", "f"))
 
     assert not early

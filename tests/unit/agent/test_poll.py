@@ -4,17 +4,33 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from agent import moves
 from agent.pace import Pace
+from agent.poll import PollSession
 from tests.unit.agent.replay import on_disk, replay
-from tests.unit.agent.watched import Watched, brief, has
+from tests.unit.agent.watched import PATIENCE_S, Watched, brief, bring_back, has
 
 Watch = Callable[..., Watched]
+
+
+@pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Return what has to be set before a round begins: none falls between two operations of a test."""
+    may_begin, begin = threading.Event(), PollSession._round
+
+    def round_when_set(session: PollSession) -> None:
+        may_begin.wait(PATIENCE_S)
+        begin(session)
+
+    monkeypatch.setattr(PollSession, "_round", round_when_set)
+    yield may_begin
+    may_begin.set()
 
 
 def test_pace_counts_from_the_end_of_a_round() -> None:
@@ -42,12 +58,13 @@ def test_pace_of_a_slow_tree() -> None:
     assert pace.wait_s() == 60.0
 
 
-def test_poll_reports_differences_as_rescan(root: Path, watch: Watch) -> None:
+def test_poll_reports_differences_as_rescan(root: Path, watch: Watch, held: threading.Event) -> None:
     """What a round finds is a difference to what was known: its source says that nobody told of it."""
     (root / "f").write_bytes(b"old")
     watched = watch(backend="poll", poll_every_s=0.05)
     (root / "f").write_bytes(b"other")
     (root / "g").write_bytes(b"new")
+    held.set()
     events = watched.until(lambda events: replay(events) == on_disk(root))
 
     assert {(event.kind, event.path, event.source) for event in events[1:]} == {
@@ -96,27 +113,29 @@ def test_poll_rename_over_a_known_file(root: Path, watch: Watch) -> None:
     assert events[0].extra == "override"
 
 
-def test_poll_renames_in_a_chain(root: Path, watch: Watch) -> None:
+def test_poll_renames_in_a_chain(root: Path, watch: Watch, held: threading.Event) -> None:
     """Each target of a chain is free by the time it is renamed to: nothing is said to be deleted."""
     for name in "abc":
         (root / name).write_bytes(name.encode())
-    watched = watch(backend="poll", poll_every_s=1.0)
+    watched = watch(backend="poll", poll_every_s=0.05)
     before = len(watched.events())
     for source, target in (("c", "d"), ("b", "c"), ("a", "b")):
         (root / source).rename(root / target)
+    held.set()
     events = watched.until(has("rename", "a"))[before:]
 
     assert brief(events) == [("rename", "c", "d"), ("rename", "b", "c"), ("rename", "a", "b")]
 
 
-def test_poll_renames_in_a_ring(root: Path, watch: Watch) -> None:
+def test_poll_renames_in_a_ring(root: Path, watch: Watch, held: threading.Event) -> None:
     """Files that have changed names in a ring end right, though one of them is deleted and made again."""
     for name in "abc":
         (root / name).write_bytes(name.encode())
-    watched = watch(backend="poll", poll_every_s=1.0)
+    watched = watch(backend="poll", poll_every_s=0.05)
     before = len(watched.events())
     for source, target in (("a", "x"), ("b", "a"), ("c", "b"), ("x", "c")):
         (root / source).rename(root / target)
+    held.set()
     events = watched.until(lambda events: replay(events) == on_disk(root))[before:]
 
     assert sorted(event.kind for event in events) == ["create", "delete", "rename", "rename"]
@@ -168,8 +187,7 @@ def test_poll_root_removed_and_back(root: Path, watch: Watch) -> None:
     watched = watch(backend="poll", poll_every_s=0.05)
     shutil.rmtree(root)
     watched.until(lambda events: events[-1].kind == "gap")
-    root.mkdir()
-    (root / "g").write_bytes(b"y")
+    bring_back(root, g=b"y")
     events = watched.until(lambda events: events[-1].kind == "gap_closed")
 
     assert replay(events) == on_disk(root)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.unit.agent.replay import on_disk, replay
-from tests.unit.agent.watched import Watched, has
+from tests.unit.agent.watched import Watched, bring_back, has
 
 Watch = Callable[..., Watched]
 
@@ -49,8 +49,7 @@ def test_portable_root_removed_and_back(root: Path, watch: Watch) -> None:
     watched = watch(backend="watchfiles")
     shutil.rmtree(root)
     watched.until(lambda events: events[-1].kind == "gap")
-    root.mkdir()
-    (root / "g").write_bytes(b"y")
+    bring_back(root, g=b"y")
     watched.until(lambda events: events[-1].kind == "gap_closed")
     watched.stop()
 

@@ -16,6 +16,7 @@ from agent.handover import Handover
 from agent.journal import Journal, Made
 from agent.outbox import Outbox
 from agent.publish import Publisher
+from tests.unit.agent.watched import PATIENCE_S
 
 
 class Broker:
@@ -66,7 +67,7 @@ class Line:
 
     async def drain(self) -> None:
         self.publisher.drain()
-        await asyncio.wait_for(self.publisher.run(), 10)
+        await asyncio.wait_for(self.publisher.run(), PATIENCE_S)
 
 
 @pytest.fixture(autouse=True)
@@ -146,6 +147,7 @@ def test_publisher_splits_what_the_broker_finds_too_large(tmp_path: Path) -> Non
     asyncio.run(scenario())
 
 
+@pytest.mark.usefixtures("heartbeats_at_rest")
 def test_publisher_is_heard_when_nothing_happens(tmp_path: Path) -> None:
     """A quiet agent sends batches without events, numbered with what comes next."""
 
@@ -157,7 +159,7 @@ def test_publisher_is_heard_when_nothing_happens(tmp_path: Path) -> None:
             task = asyncio.create_task(line.publisher.run())
             while len(broker.batches) < 2:
                 broker.news.clear()
-                await asyncio.wait_for(broker.news.wait(), 10)
+                await asyncio.wait_for(broker.news.wait(), PATIENCE_S)
             line.publisher.drain()
             await task
 
@@ -181,13 +183,13 @@ def test_publisher_that_reads_damage_says_so_and_goes_on(
             doubted = asyncio.Event()
             monkeypatch.setattr(line.handover, "doubt", doubted.set)
             task = asyncio.create_task(line.publisher.run())
-            await asyncio.wait_for(doubted.wait(), 10)
+            await asyncio.wait_for(doubted.wait(), PATIENCE_S)
             before = line.journal.epoch
             line.journal.replace()
             line.write("b", "c")
             while len(broker.batches) < 2:
                 broker.news.clear()
-                await asyncio.wait_for(broker.news.wait(), 10)
+                await asyncio.wait_for(broker.news.wait(), PATIENCE_S)
             line.publisher.drain()
             await task
 
@@ -210,7 +212,7 @@ def test_heartbeat_that_is_too_large_ends_nothing(tmp_path: Path) -> None:
             task = asyncio.create_task(line.publisher.run())
             while not broker.refused:
                 broker.news.clear()
-                await asyncio.wait_for(broker.news.wait(), 10)
+                await asyncio.wait_for(broker.news.wait(), PATIENCE_S)
             line.write("a")
             line.publisher.drain()
             await task

@@ -144,9 +144,9 @@ def test_reloads_in_a_storm_lose_nothing(spawn: Spawn, root: Path, tmp_path: Pat
     """Twenty SIGHUPs that change patterns and kinds amid creates and renames: each is there exactly once."""
     config = tmp_path / "agent.toml"
     variants = [
-        'exclude = ["*.skip"]\n',
-        'exclude = ["*.skip", "never/"]\nkinds = ["open"]\n',
-        'settle_ms = 700\nexclude = ["/x/y", "*.skip"]\nexcept = ["attribute"]\n',
+        'settle_ms = 60000\nexclude = ["*.skip"]\n',
+        'settle_ms = 60000\nexclude = ["*.skip", "never/"]\nkinds = ["open"]\n',
+        'settle_ms = 70000\nexclude = ["/x/y", "*.skip"]\nexcept = ["attribute"]\n',
     ]
     roots = f'[[roots]]\ndir = "{root}"\nproject = "p"\n'
     config.write_text(variants[0] + roots)

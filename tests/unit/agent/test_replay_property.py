@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.agent.replay import on_disk, replay
@@ -83,7 +83,7 @@ class _Playground:
         path.chmod(0o700)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(before=_operations, during=_operations, down=_operations)
 def test_replay_is_the_tree_on_disk(
     before: list[tuple[str, str, str]],

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.agent.processes import RUN, TOP, Process
+from tests.unit.agent.watched import PATIENCE_S
 
 Spawn = Callable[..., Process]
 
@@ -50,7 +51,7 @@ def test_health_of_a_root_whose_name_is_no_utf8(spawn: Spawn, root: Path, tmp_pa
     port = agent.said("serving")["port"]
     agent.said("started")
 
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=PATIENCE_S) as answer:
         (shown,) = json.load(answer)["roots"]
 
     assert shown["dir"] == f"{root}/\ufffd"
@@ -87,7 +88,7 @@ def test_agent_refuses_what_is_no_directory(spawn: Spawn, tmp_path: Path, name: 
     """A root that is missing, or a file, ends the command with status 1 and one line that names it."""
     (tmp_path / "file").touch()
     agent = spawn(tmp_path / "state", tmp_path / name)
-    _, errors = agent.process.communicate(timeout=20)
+    _, errors = agent.process.communicate(timeout=PATIENCE_S)
 
     assert agent.process.returncode == 1
     assert errors == f"fswire agent: dir = '{tmp_path / name}': {said}\n"
@@ -99,7 +100,7 @@ def test_second_agent_on_one_journal_is_refused(spawn: Spawn, root: Path, tmp_pa
     first = spawn(tmp_path / "state", root, script=script)
     first.said("started")
     second = spawn(tmp_path / "state", root, script=script)
-    _, errors = second.process.communicate(timeout=20)
+    _, errors = second.process.communicate(timeout=PATIENCE_S)
     first.stop()
 
     assert second.process.returncode == 1

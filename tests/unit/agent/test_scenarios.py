@@ -18,9 +18,10 @@ from agent.backends import BACKENDS, Backend, BackendRefused, choose
 from agent.event import Event
 from tests.unit.agent.replay import on_disk, path_of, renamed_to, replay
 from tests.unit.agent.scenarios import SCENARIOS, Scenario, Told, outside, turn_everything
-from tests.unit.agent.watched import Watched
+from tests.unit.agent.watched import Watched, bring_back
 
 _POLL_EVERY_S = 0.05
+_SETTLE_MS = 100
 _libc = ctypes.CDLL(None, use_errno=True)
 _ALWAYS_TOLD = frozenset({"attribute"})
 
@@ -45,16 +46,15 @@ def aside(tmp_path: Path) -> Path:
 
 
 def _watch(backend: Backend, root: Path, tmp_path: Path, **settings: Any) -> Watched:
-    return Watched(
-        root, tmp_path / "state", backend=backend.name, poll_every_s=_POLL_EVERY_S, settle_ms=100, **settings
-    )
+    return Watched(root, tmp_path / "state", backend=backend.name, poll_every_s=_POLL_EVERY_S, **settings)
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 def test_scenario(scenario: Scenario, backend: Backend, root: Path, aside: Path, tmp_path: Path) -> None:
     """What is told adds up to the tree, says what the backend can see, and names nothing that never was."""
     scenario.prepare(root, aside)
-    with _watch(backend, root, tmp_path) as watched:
+    settling = {"settle_ms": _SETTLE_MS} if scenario.settles else {}
+    with _watch(backend, root, tmp_path, **settling) as watched:
         before = watched.until(lambda events: replay(events) == on_disk(root))[:]
         held = scenario.act(root, aside)
         needed = _needed(scenario, backend)
@@ -94,8 +94,7 @@ def test_root_removed_and_back(backend: Backend, root: Path, aside: Path, tmp_pa
     with _watch(backend, root, tmp_path) as watched:
         shutil.rmtree(root)
         watched.until(lambda events: events[-1].kind == "gap")
-        root.mkdir()
-        (root / "new").write_bytes(b"new")
+        bring_back(root, new=b"new")
         watched.until(lambda events: events[-1].kind == "gap_closed")
         (root / "later").write_bytes(b"later")
         events = watched.until(lambda events: replay(events) == on_disk(root))

@@ -15,7 +15,7 @@ from agent import inotify
 from agent.inotify import Inotify
 from agent.kernel import KernelSession
 from agent.records import ATTRIB, Record, parse
-from tests.unit.agent.watched import Watched, has, one
+from tests.unit.agent.watched import PATIENCE_S, Watched, has, one
 
 Watch = Callable[..., Watched]
 CONTENT = b"content"
@@ -62,7 +62,7 @@ def test_reads_of_one_backlog_all_begin_when_the_queue_was_empty(
             for number in range(200):
                 (root / f"{number}").touch()
         while len(records) < 2 * 200:  # made, and closed
-            assert wake.wait(10)
+            assert wake.wait(PATIENCE_S)
             wake.clear()
             while chunk := source.take():
                 since_ns.append(chunk.since_ns)

@@ -21,7 +21,7 @@ from agent.filesystem import type_at
 from agent.inotify import Inotify
 from agent.unwatched import MAX_GAPS
 from tests.unit.agent.replay import on_disk, replay
-from tests.unit.agent.watched import Watched, has
+from tests.unit.agent.watched import PATIENCE_S, Watched, has
 
 Watch = Callable[..., Watched]
 _TOP = Path(__file__).parents[3]
@@ -210,7 +210,7 @@ def test_real_watch_limit(root: Path, tmp_path: Path) -> None:
         text=True,
         env={**os.environ, "PYTHONPATH": str(_TOP)},
     )
-    deadline = threading.Timer(20, agent.kill)
+    deadline = threading.Timer(PATIENCE_S, agent.kill)
     deadline.start()
     told: list[dict[str, object]] = []
 
@@ -237,7 +237,7 @@ def test_real_watch_limit(root: Path, tmp_path: Path) -> None:
     finally:
         deadline.cancel()
         agent.terminate()
-        agent.communicate(timeout=20)
+        agent.communicate(timeout=PATIENCE_S)
 
     assert [each["path"] for each in told if each["kind"] == "gap"] == ["a"]
     assert gap["gap"]["id"] == closed["gap"]["id"]  # type: ignore[index]

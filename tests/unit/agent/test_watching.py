@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import sqlite3
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from agent.session import End
 from agent.watching import Watching
 from tests.unit.agent import disk
 from tests.unit.agent.replay import on_disk, replay
-from tests.unit.agent.watched import Watched
+from tests.unit.agent.watched import PATIENCE_S, Watched
 
 Watch = Callable[..., Watched]
 SMALL = Bounds(most=160, usable=128, roomy=64, log_pages=32, log_bytes=256 * 1024)
@@ -117,16 +118,20 @@ def test_failing_disk_is_announced_when_it_works_again(
     assert replay(events) == on_disk(root)
 
 
-def test_journal_damaged_while_it_is_used_is_replaced(root: Path, watch: Watch) -> None:
+def test_journal_damaged_while_it_is_used_is_replaced(
+    root: Path, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Overwritten under a running agent: kept aside, a new agent and epoch, a gap that says identity."""
     (root / "d").mkdir()
     fill(root, "many", 500)
     watched = watch()
     agent, epoch = watched.journal.meta.agent, watched.journal.epoch
     watched.events()
+    may_scan = hold_sessions(monkeypatch)
     overwrite_baseline(watched.state / "proj/journal.db")
     (root / "d/f").write_bytes(b"x")
     shutil.rmtree(root / "many")
+    may_scan.set()
     watched.wait(lambda: watched.journal.epoch != epoch)
     events = watched.until(lambda events: gaps(events, "gap_closed") == ["identity"])
 
@@ -135,6 +140,18 @@ def test_journal_damaged_while_it_is_used_is_replaced(root: Path, watch: Watch) 
     assert {event.kind for event in new} == {"gap", "baseline", "gap_closed"}
     assert replay(new) == on_disk(root)
     assert len(list((watched.state / "proj").glob("journal.db.damaged-*"))) >= 1
+
+
+def hold_sessions(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Return what has to be set before another session, and with it the scan of a tree, begins."""
+    may_begin, run = threading.Event(), Watching._run_session
+
+    def held(self: Watching) -> tuple[End, int | None]:
+        may_begin.wait(PATIENCE_S)
+        return run(self)
+
+    monkeypatch.setattr(Watching, "_run_session", held)
+    return may_begin
 
 
 def overwrite_baseline(path: Path) -> None:
@@ -184,7 +201,9 @@ def test_losses_in_a_row_are_one_gap(root: Path, watch: Watch, monkeypatch: pyte
     shutil.rmtree(root)
     root.mkdir()
     (root / "f").touch()
-    events = watched.until(lambda events: "overflow" in gaps(events, "gap_closed"))
+    events = watched.until(
+        lambda events: "overflow" in gaps(events, "gap_closed") and replay(events) == on_disk(root)
+    )
 
     assert next(lost, None) is None
     assert gaps(events, "gap").count("overflow") == 1

@@ -21,7 +21,10 @@ from agent.settings import AgentSettings
 from agent.watching import Watching
 
 _decode = msgspec.json.Decoder(list[Event]).decode
-PATIENCE_S = 20.0
+PATIENCE_S = 120.0
+"""Ends only a run that hangs: whatever is waited for with it takes less on a slow and busy machine."""
+_SETTLE_MS = 60_000
+"""Within this time every file is closed, however slow the test is: only tests that say so see one settle."""
 
 
 class Watched:
@@ -30,8 +33,7 @@ class Watched:
     def __init__(self, root: Path, state: Path, *, start: Start | None = None, **settings: Any) -> None:
         self.root = root
         self.state = state
-        values = {"roots": [{"dir": root, "project": "proj"}], "state_dir": state} | settings
-        self.settings = AgentSettings(**values)
+        self.settings = self._settings(settings)
         self.may_change_backend = False
         """Whether inotify may give way to fanotify where watches run out."""
         self._start = start
@@ -72,8 +74,7 @@ class Watched:
 
     def change(self, **settings: Any) -> None:
         """Give it other settings, as SIGHUP does."""
-        values = {"roots": [{"dir": self.root, "project": "proj"}], "state_dir": self.state} | settings
-        self.settings = AgentSettings(**values)
+        self.settings = self._settings(settings)
         self.handover.change(self.settings, self.settings.named_roots()[0])
 
     def stop(self) -> None:
@@ -116,6 +117,10 @@ class Watched:
                 assert time.monotonic() < deadline, "the agent did not get there in time"
                 self._changed.wait(0.5)
 
+    def _settings(self, settings: dict[str, Any]) -> AgentSettings:
+        roots = [{"dir": self.root, "project": "proj"}]
+        return AgentSettings(**{"roots": roots, "state_dir": self.state, "settle_ms": _SETTLE_MS} | settings)
+
     def _on_watched(self, watches: int) -> None:
         self._watched += 1
         self.watches = watches
@@ -124,6 +129,15 @@ class Watched:
     def _notify(self) -> None:
         with self._changed:
             self._changed.notify_all()
+
+
+def bring_back(root: Path, **files: bytes) -> None:
+    """Put another directory into the place of a root that is gone, with all its files at once."""
+    back = root.with_name("back")
+    back.mkdir()
+    for name, content in files.items():
+        (back / name).write_bytes(content)
+    back.rename(root)
 
 
 def brief(events: list[Event]) -> list[tuple[Any, ...]]:

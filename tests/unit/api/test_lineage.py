@@ -52,7 +52,7 @@ def listed(lived: Past, shot: Shot, directory: str) -> set[str]:
     return there
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(past.steps, past.steps)
 def test_names_that_a_directory_had_lead_to_all_that_stood_in_it(before: Steps, during: Steps) -> None:
     """At every moment, in every directory: exactly what was there, but for what nobody ever told of."""

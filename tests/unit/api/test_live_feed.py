@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -94,7 +95,14 @@ def test_seat_that_is_awaited_is_taken_by_no_other_reader() -> None:
 
 def test_seat_is_served_by_the_next_where_a_reader_cannot_connect(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is awaited until the back-off is over, whatever its subscriber does; then once by another."""
-    monkeypatch.setattr(live_feed, "_BACK_OFF_S", 0.05)
+    over = asyncio.Event()
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        await over.wait()
+
+    monkeypatch.setattr(live_feed, "asyncio", SimpleNamespace(**vars(asyncio) | {"sleep": sleep}))
 
     async def run() -> None:
         feed = GatedFeed()
@@ -108,7 +116,8 @@ def test_seat_is_served_by_the_next_where_a_reader_cannot_connect(monkeypatch: p
         feed.wait(seat)
         await settled()
         assert len(feed.readers) == 2
-        await asyncio.sleep(0.1)
+        assert slept == [live_feed._BACK_OFF_S]
+        over.set()
         second = await made(feed, 3)
         second.opens.set()
         await settled()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from api.sql_guard import QueryRefused, guard
@@ -119,7 +119,6 @@ def test_format_is_dropped() -> None:
 
 
 @given(st.text(max_size=20))
-@settings(deadline=None)
 def test_string_literal_cannot_be_left(text: str) -> None:
     """Whatever a string holds, in the text that runs it has no quote and no backslash but its escapes."""
     escaped = text.replace("\\", "\\\\").replace("'", "\\'")
@@ -134,7 +133,6 @@ def test_string_literal_cannot_be_left(text: str) -> None:
 
 
 @given(st.text(alphabet="SELECT FROMevents'\"`\\(),;*-/ xfile\n{}$[]=.0‘’“”#", max_size=60))
-@settings(deadline=None)
 def test_any_text_is_answered(text: str) -> None:
     """No text makes the guard fail in another way than by refusing."""
     try:
@@ -209,26 +207,28 @@ _PIECES = [
         "INTO OUTFILE 'x'",
     ),
 ]
+_QUOTED = re.compile(r"'[^']*'|\"[^\"\\]*\"")
+_OTHER_TABLE = re.compile(r"\b(?:FROM|(?<!ARRAY )JOIN) (?:secret|system)\b")
+"""What stands behind ARRAY JOIN is an expression, never a table."""
 _SAFE_CALL = re.compile(r"(?:file|sleep)\s*\(", re.IGNORECASE)
 
 
 @given(st.lists(st.sampled_from(_PIECES), max_size=14))
-@settings(deadline=None)
 def test_no_mixture_lets_a_call_or_a_table_through(pieces: list[str]) -> None:
-    """What comes out has no forbidden call outside of strings, no other table, the filter at each table."""
+    """What comes out has no forbidden call outside of quotes, no other table, the filter at each table."""
     try:
         safe = guard("SELECT " + " ".join(pieces), FILTER)
     except QueryRefused:
         return
 
-    bare = re.sub(r"'[^']*'", "''", safe)
+    bare = _QUOTED.sub(lambda quoted: quoted[0][0] * 2, safe)
+    assert "\\" not in bare, "a quoted name that ends elsewhere for the database"
     assert not _SAFE_CALL.search(bare)
-    assert not re.search(r"\b(?:FROM|JOIN) (?:secret|system)\b", bare)
+    assert not _OTHER_TABLE.search(bare)
     assert bare.count("FROM events") == bare.count("FROM events PREWHERE project_id IN ('')")
 
 
 @given(st.sampled_from(CONTAINED), st.integers(0, 200), st.sampled_from(_PIECES))
-@settings(deadline=None)
 def test_attack_that_was_changed_is_answered(attack: str, place: int, piece: str) -> None:
     """Attacks with something put in are refused, or what they become is itself allowed."""
     try:

@@ -78,7 +78,7 @@ def test_path_that_was_just_made_is_waited_for() -> None:
     database = Rows({"path": "a"})
     database.appear_after = 4
 
-    assert look(database, b"/proj_1/a", wait_s=2) is not None
+    assert look(database, b"/proj_1/a", wait_s=30) is not None
     assert look(Rows(), b"/proj_1/a") is None
 
 

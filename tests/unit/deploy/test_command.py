@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import io
 import os
+import socket
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
 from agent.kafka import KafkaSettings
-from deploy import command, ports
+from deploy import command
 from deploy.command_registry import ArgumentRefused, duration_ns
 from deploy.explain import explain
 
@@ -43,8 +45,12 @@ def fswire(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
     return Fswire(monkeypatch, capsys)
 
 
-def nobody() -> str:
-    return f"127.0.0.1:{ports.pick(set())}"
+@pytest.fixture
+def nobody() -> Iterator[str]:
+    """Return where nobody answers: a port that is held, so that no other process comes to listen on it."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield f"127.0.0.1:{held.getsockname()[1]}"
 
 
 @pytest.mark.parametrize(
@@ -58,32 +64,28 @@ def nobody() -> str:
     ],
     ids=" ".join,
 )
-def test_broker_that_is_not_there_is_named(fswire: Fswire, arguments: list[str]) -> None:
+def test_broker_that_is_not_there_is_named(fswire: Fswire, nobody: str, arguments: list[str]) -> None:
     """The message says which server, where, and what to check."""
-    where = nobody()
-
-    status, out, err = fswire(*arguments, FSWIRE_KAFKA_BOOTSTRAP_SERVERS=where)
+    status, out, err = fswire(*arguments, FSWIRE_KAFKA_BOOTSTRAP_SERVERS=nobody)
 
     assert (status, out) == (1, "")
-    assert err.startswith(f"fswire: the Kafka broker at {where} does not answer (check that")
+    assert err.startswith(f"fswire: the Kafka broker at {nobody} does not answer (check that")
     assert len(err.splitlines()) == 1
 
 
-def test_database_that_is_not_there_is_named(fswire: Fswire) -> None:
+def test_database_that_is_not_there_is_named(fswire: Fswire, nobody: str) -> None:
     """The message says which server and where, and never the password."""
-    where = nobody()
-
-    status, _, err = fswire("schema", "apply", FSWIRE_CLICKHOUSE_URL=f"http://fswire:secret@{where}/default")
+    status, _, err = fswire("schema", "apply", FSWIRE_CLICKHOUSE_URL=f"http://fswire:secret@{nobody}/default")
 
     assert status == 1
-    assert where in err
+    assert nobody in err
     assert "secret" not in err
     assert len(err.splitlines()) == 1
 
 
-def test_api_that_is_not_there_is_named(fswire: Fswire) -> None:
+def test_api_that_is_not_there_is_named(fswire: Fswire, nobody: str) -> None:
     """The message says where no api answers."""
-    where = f"http://{nobody()}"
+    where = f"http://{nobody}"
 
     status, _, err = fswire("sql", "SELECT 1", FSWIRE_CLIENT_URL=where)
 

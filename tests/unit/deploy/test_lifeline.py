@@ -19,6 +19,18 @@ from deploy import lifeline
 command = lifeline.shim(sys.argv[2:], by_kernel=sys.argv[1] == "kernel")
 subprocess.Popen(command, stdin=subprocess.PIPE).wait()
 """
+SIGNALLED_AT_ONCE = """
+import os, signal, subprocess, sys
+from deploy import lifeline
+
+class Popen(subprocess.Popen):
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+lifeline.subprocess.Popen = Popen
+sys.exit(lifeline.attend(sys.argv[1:]))
+"""
 
 
 @pytest.mark.parametrize("how", ["kernel", "pipe"])
@@ -43,7 +55,18 @@ def test_attended_command_gets_the_signal() -> None:
 
         shim.terminate()
 
-        assert shim.wait(10) == 128 + signal.SIGTERM
+        assert shim.wait(60) == 128 + signal.SIGTERM
+
+
+def test_signal_is_passed_on_however_early_it_comes() -> None:
+    """One that comes before anybody knows the command's process leaves no command behind."""
+    attend = [sys.executable, "-c", SIGNALLED_AT_ONCE, *WAIT]
+    with subprocess.Popen(
+        attend, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+    ) as attending:
+        assert attending.wait(60) == 128 + signal.SIGTERM
+        assert attending.stdout is not None
+        attending.stdout.read()  # ends with the last process that holds it
 
 
 def test_shim_of_a_dead_supervisor_starts_nothing() -> None:

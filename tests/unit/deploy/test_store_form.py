@@ -27,7 +27,7 @@ async def _cut(body: bytes, step: int) -> AsyncIterator[bytes]:
 
 
 @given(step=st.integers(1, len(_BODY)))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_form_reads_fields_and_files(tmp_path: Path, step: int) -> None:
     """Fields come as bytes, files as files; what only looks like a boundary is data."""
     form = Form(b"B", tmp_path)

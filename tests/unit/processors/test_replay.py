@@ -226,7 +226,7 @@ _OVER: Steps = [
 """Over a file; a directory out, in over another, and renamed."""
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(_steps, _steps, _cuts)
 @example([], _OVER, [(1, True), (3, False)])
 @example(_OVER, _OVER, [(2, True)])

@@ -22,6 +22,10 @@ def run(state: str, attempts: int = 0, tries: int = 0) -> Run:
     return Run("run_1", "w", "p", "evt_1", state, "q", "u", EVENT, attempts, tries)  # type: ignore[arg-type]
 
 
+async def unknown(_name: str) -> None:
+    """Return no workflow: all are gone."""
+
+
 def carried_out(*records: Run, meanwhile: Callable[[Run], Run | None]) -> list[Run]:
     """Return what a runner writes whose workflow is gone; `meanwhile` may put a record before its own."""
     written: list[Run] = []
@@ -48,7 +52,7 @@ def carried_out(*records: Run, meanwhile: Callable[[Run], Run | None]) -> list[R
         await actions.close()
 
     actions = Actions(None, prefix="fswire.", commands=(), allow_private=False)  # type: ignore[arg-type]
-    partition = RunnerPartition(actions, lambda _: None, append, prove, lambda _: None, 1)
+    partition = RunnerPartition(actions, unknown, append, prove, lambda _: None, 1)
     asyncio.run(take())
     return written
 

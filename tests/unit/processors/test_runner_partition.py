@@ -1,21 +1,32 @@
-"""Runs of a partition that is taken over: which state of a run counts, and that its record says so."""
+"""Runs of a partition: which state of a run counts where it is taken over, and by which workflow it runs."""
 
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import msgspec
+from aiokafka.errors import KafkaConnectionError
 
+from agent.kafka import KafkaSettings
+from processors import runner
 from processors.actions import Actions
 from processors.run_log import RunLog
+from processors.runner import Runner, RunnerSettings
 from processors.runner_partition import RunnerPartition
 from processors.runs import Run
+from processors.settings import ProcessorsSettings
+from processors.workflow import Action, ToTopic, Workflow
 
 EVENT = msgspec.Raw(b'{"filename":"f"}')
 
 
 def run(state: str, attempts: int = 0) -> Run:
     return Run("run_1", "w", "p", "evt_1", state, "q", "u", EVENT, attempts)  # type: ignore[arg-type]
+
+
+async def unknown(_name: str) -> None:
+    """Return no workflow: all are gone."""
 
 
 def restored(*records: Run) -> list[Run]:
@@ -30,7 +41,7 @@ def restored(*records: Run) -> list[Run]:
 
     async def take_over() -> None:
         actions = Actions(None, prefix="fswire.", commands=(), allow_private=False)  # type: ignore[arg-type]
-        partition = RunnerPartition(actions, lambda _: None, append, prove, lambda _: None, 1)
+        partition = RunnerPartition(actions, unknown, append, prove, lambda _: None, 1)
         for each in records:
             assert partition.take(each.id, each) is None
         await partition.restored()
@@ -79,7 +90,7 @@ def test_partition_that_is_given_away_while_it_is_restored_begins_nothing() -> N
             """Never asked."""
 
         actions = Actions(None, prefix="fswire.", commands=(), allow_private=False)  # type: ignore[arg-type]
-        partition = RunnerPartition(actions, lambda _: None, append, prove, lambda _: None, 1)
+        partition = RunnerPartition(actions, unknown, append, prove, lambda _: None, 1)
         other = msgspec.structs.replace(run("queued"), id="run_2")
         for each in (run("queued"), run("succeeded", 1), run("queued"), other):
             partition.take(each.id, each)
@@ -90,3 +101,32 @@ def test_partition_that_is_given_away_while_it_is_restored_begins_nothing() -> N
     asyncio.run(take_over())
 
     assert written == [run("succeeded", 1)]
+
+
+class LateView:
+    """The registry as a process that is behind has it: the broker answers at the second asking."""
+
+    def __init__(self, *written: Workflow) -> None:
+        self.workflows: dict[str, Workflow] = {}
+        self.asked = 0
+        self._written = written
+
+    async def catch_up(self) -> None:
+        self.asked += 1
+        if self.asked == 1:
+            raise KafkaConnectionError
+        self.workflows |= {each.name: each for each in self._written}
+
+
+def test_workflow_that_is_not_in_view_yet_is_waited_for(monkeypatch: Any) -> None:
+    """Another worker may have known it, and queued the run; one that is gone for good is none."""
+    monkeypatch.setattr(runner, "_BACK_OFF_S", 0)
+    known = Workflow("w", "p", "DirectoryMonitor.p.notify", Action(topic=ToTopic("t")))
+    service = Runner(KafkaSettings(), ProcessorsSettings(), RunnerSettings())
+    view = service._registry = LateView(known)  # type: ignore[assignment]
+
+    async def asked() -> list[Workflow | None]:
+        return [await service._workflow(name) for name in ("w", "w", "gone")]
+
+    assert asyncio.run(asked()) == [known, known, None]
+    assert view.asked == 3

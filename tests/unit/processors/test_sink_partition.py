@@ -9,7 +9,7 @@ from typing import cast
 
 import pytest
 from aiokafka import TopicPartition
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.log import Throughput
@@ -137,7 +137,6 @@ def _run(world: _World, max_rows: int = 4) -> None:
     st.integers(0, 3),
     st.integers(1, 9),
 )
-@settings(deadline=None)
 def test_every_record_becomes_one_row_however_often_the_sink_dies(
     kinds: list[str], lives: list[int], outages: int, max_rows: int
 ) -> None:

@@ -212,7 +212,7 @@ def raws(draw: st.DrawFn) -> list[RawRecord]:
     return [RawRecord(offset, RECEIVED_MS, None, value) for offset, value in enumerate(values)]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     raws(),
     st.lists(

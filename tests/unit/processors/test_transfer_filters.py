@@ -84,7 +84,7 @@ def expected(found: list[Transfer], holds: Callable[[Transfer], Any]) -> list[Tr
     return [row for row in found if holds(row)]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(rows, st.sampled_from(transfer_filters.FIELDS), st.sampled_from(sorted(TEXT_LOOKUPS)), texts)
 def test_text_lookups_are_those_of_python(
     found: list[Transfer], field: str, lookup: str, wanted: str
@@ -98,7 +98,7 @@ def test_text_lookups_are_those_of_python(
     )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(rows, st.sampled_from(["id", "size", "progress"]), st.sampled_from(sorted(COMPARISONS)), numbers)
 def test_numbers_compare_as_numbers(found: list[Transfer], field: str, lookup: str, wanted: int) -> None:
     """Sizes are strings on the wire and numbers to filters: 9 is less than 10."""
@@ -110,7 +110,7 @@ def test_numbers_compare_as_numbers(found: list[Transfer], field: str, lookup: s
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(rows, st.sampled_from(MOMENTS), st.sampled_from(sorted(COMPARISONS)), moments)
 def test_moments_compare_as_moments(found: list[Transfer], field: str, lookup: str, wanted: str) -> None:
     """A time with any offset is compared as the moment that it is."""
@@ -123,7 +123,7 @@ def test_moments_compare_as_moments(found: list[Transfer], field: str, lookup: s
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(rows, st.sampled_from(MOMENTS), st.sampled_from(sorted(PARTS)), numbers | st.integers(2015, 2018))
 def test_parts_of_moments(found: list[Transfer], field: str, part: str, wanted: int) -> None:
     """`created__year` and its kin are of UTC, and weeks begin on Sunday with 1."""
@@ -134,7 +134,7 @@ def test_parts_of_moments(found: list[Transfer], field: str, part: str, wanted: 
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(rows, st.lists(numbers, min_size=1, max_size=4), numbers, numbers)
 def test_lists_and_ranges(found: list[Transfer], among: list[int], low: int, high: int) -> None:
     """`in` and `range` separate by commas; a parameter may be repeated; all filters must hold."""
@@ -147,7 +147,7 @@ def test_lists_and_ranges(found: list[Transfer], among: list[int], low: int, hig
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(rows, st.sampled_from(["^a", "b$", "[a1]+", "a.b", "^$", "é", "(a|B)b?"]), st.booleans())
 def test_patterns_are_those_of_python(found: list[Transfer], pattern: str, ignores_case: bool) -> None:
     """Ordinary regular expressions match as in Python."""
@@ -158,7 +158,7 @@ def test_patterns_are_those_of_python(found: list[Transfer], pattern: str, ignor
     assert told == expected(found, lambda row: compiled.search(row.name))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     rows,
     st.lists(st.tuples(st.sampled_from(["name", "size", "md5sum", "created"]), st.booleans()), max_size=3),

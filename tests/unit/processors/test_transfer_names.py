@@ -33,7 +33,7 @@ def test_name_comes_from_the_header_else_the_url(url: str, header: str | None, n
     assert name_of(url, header) == name
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text(max_size=400))
 def test_any_text_becomes_the_name_of_one_file(text: str) -> None:
     """No separator, nothing hidden, at most what a file system takes."""

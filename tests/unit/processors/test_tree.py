@@ -214,7 +214,7 @@ def _model(paths: dict[str, str | None], operation: tuple[str, str, str]) -> Eve
     return renamed(path, other, is_dir=is_dir)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     chunks=st.lists(st.lists(operations, max_size=12), max_size=5), at_once=st.sampled_from((0, 1, 2, 100))
 )
