@@ -1,4 +1,7 @@
-"""Records of one partition that were read but not yet decided: cut into chunks, bounded by pausing."""
+"""Records of one partition that were read but not yet decided: cut into chunks, bounded by pausing.
+
+What they hold is not looked into here: they are decoded where they are decided, a few at a time.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,12 @@ from collections.abc import Iterable
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
-from agent.event import Batch
 from processors.chunk import RawRecord
-from processors.decode import Refusal, decode
 
-Decoded = tuple[RawRecord, Batch | Refusal]
+GROUP_EVENTS = 250
+"""Decided before other partitions and the heartbeat get their turn: some 5 ms."""
+_IN_EACH_EVENT = b'"kind"'
+"""How often a record has it is how many events are in it, or more."""
 
 
 class OffsetsExpired(Exception):
@@ -26,25 +30,24 @@ class OffsetsExpired(Exception):
 class Backlog:
     """Filled by the reader, emptied by the partition; reading pauses at `max_bytes`, resumes at half."""
 
-    def __init__(
-        self, consumer: AIOKafkaConsumer, raw: TopicPartition, *, partitions: int, max_bytes: int
-    ) -> None:
+    def __init__(self, consumer: AIOKafkaConsumer, raw: TopicPartition, *, max_bytes: int) -> None:
         self._consumer = consumer
         self._raw = raw
-        self._partitions = partitions
         self._max_bytes = max_bytes
-        self._records: deque[RawRecord] = deque()
+        self._records: deque[tuple[int, RawRecord]] = deque()
+        """With how many events there are in each."""
         self._bytes = 0
         self._paused = False
         self._expired: int | None = None
-        self._held: Decoded | None = None
         self._arrived = asyncio.Event()
 
     def put(self, records: Iterable[ConsumerRecord[bytes | None, bytes | None]]) -> None:
         """Take what was read, in order."""
         for record in records:
-            self._records.append(RawRecord(record.offset, record.timestamp, record.key, record.value))
-            self._bytes += len(record.value or b"")
+            value = record.value or b""
+            raw = RawRecord(record.offset, record.timestamp, record.key, record.value)
+            self._records.append((max(1, value.count(_IN_EACH_EVENT)), raw))
+            self._bytes += len(value)
         self._arrived.set()
         if self._bytes > self._max_bytes and not self._paused:
             self._paused = True
@@ -55,38 +58,30 @@ class Backlog:
         self._expired = offset
         self._arrived.set()
 
-    async def chunk(self, max_events: int) -> list[Decoded]:
+    async def chunk(self, max_events: int) -> list[list[RawRecord]]:
         """Wait for records and return the next of them: at most `max_events` events, or one record.
 
-        Raises OffsetsExpired after the last record before a loss.
+        In groups of at most `GROUP_EVENTS`, or one record. Raises OffsetsExpired after the last record before
+        a loss.
         """
-        while not self._records and self._held is None:
+        while not self._records:
             if self._expired is not None:
                 offset, self._expired = self._expired, None
                 raise OffsetsExpired(offset)
             self._arrived.clear()
             await self._arrived.wait()
-        chunk: list[Decoded] = []
-        events = 0
-        while (decoded := self._next()) is not None:
-            weight = len(decoded[1].events) if isinstance(decoded[1], Batch) else 1
-            if chunk and events + weight > max_events:
-                self._held = decoded
-                break
-            chunk.append(decoded)
-            events += weight or 1
+        groups: list[list[RawRecord]] = []
+        left, left_of_group = max_events, 0
+        while self._records and (not groups or self._records[0][0] <= left):
+            events, record = self._records.popleft()
+            if events > left_of_group:
+                groups.append([])
+                left_of_group = GROUP_EVENTS
+            groups[-1].append(record)
+            left, left_of_group = left - events, left_of_group - events
+            self._bytes -= len(record.value or b"")
         self._resume()
-        return chunk
-
-    def _next(self) -> Decoded | None:
-        if self._held is not None:
-            held, self._held = self._held, None
-            return held
-        if not self._records:
-            return None
-        record = self._records.popleft()
-        self._bytes -= len(record.value or b"")
-        return record, decode(record.value, self._raw.partition, self._partitions)
+        return groups
 
     def _resume(self) -> None:
         if self._paused and self._bytes <= self._max_bytes // 2:

@@ -46,7 +46,7 @@ class RawRecord(NamedTuple):
 
 
 class Chunk:
-    """One pass over consecutive records; `refused` are the projects that are not allowed.
+    """One pass over consecutive records; `refused` are the projects that are not allowed, of those to come.
 
     `draft` holds what the pass changes in the partition's state, `outputs` what is to be published.
     """
@@ -66,7 +66,7 @@ class Chunk:
         self.repeats = 0
         self._topic = topic
         self._partition = partition
-        self._refused = refused
+        self.refused = refused
         self._keys: dict[int, list[bytes]] = {}
         self.triggers = triggers
 
@@ -84,7 +84,7 @@ class Chunk:
             self.events += 1
             return
         self.events += len(decoded.events)
-        if decoded.project in self._refused:
+        if decoded.project in self.refused:
             self._refuse(record, decoded)
         elif decoded.events:
             if record.offset not in self._keys:
@@ -271,7 +271,7 @@ class _Pass:
         src = Position(self._record.offset, index, 0)
         for each in fired:
             queued = runs.queued(each.workflow, self._origin, identity, record or b"{}", src)
-            self._chunk.outputs.runs.append(queued)
+            self._chunk.outputs.runs.append(*queued)
         return bool(fired)
 
     def _learn(self, http: Http, index: int, *, triggered: bool) -> None:

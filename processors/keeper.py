@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from aiokafka import AIOKafkaProducer
 
@@ -44,12 +44,13 @@ class Keeper:
         """Disconnect; what is not acknowledged is not sent."""
         await self._fenced.close()
 
-    async def files(self, records: Sequence[Record]) -> int | None:
+    async def files(self, records: Iterable[Record]) -> int | None:
         """Append records of files, in order; return the offset behind the last, None for none."""
-        if not records:
+        appended = Batches(records)
+        if not appended:
             return None
         async with self._fenced.writing() as producer:
-            return await append(producer, self._kafka.topic(topics.FILES), self._partition, Batches(records))
+            return await append(producer, self._kafka.topic(topics.FILES), self._partition, appended)
 
     async def state(self, records: Sequence[StateRecord]) -> None:
         """Append records of the state, in order."""

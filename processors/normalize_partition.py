@@ -22,10 +22,10 @@ from agent.event import Batch
 from agent.kafka import KafkaSettings
 from agent.log import Throughput
 from processors import metrics, producers, topics
-from processors.backlog import Backlog, Decoded, OffsetsExpired
+from processors.backlog import Backlog, OffsetsExpired
 from processors.chunk import Chunk, RawRecord
 from processors.commits import NONE_COMMITTED_S, Commits, SessionLost
-from processors.decode import Refusal
+from processors.decode import Refusal, decode
 from processors.file_store import FileStore
 from processors.keeper import Keeper
 from processors.loss import loss
@@ -40,8 +40,6 @@ from processors.state import Draft, State
 from processors.triggers import Triggers
 
 _DAY_MS = 86_400_000
-_YIELD_EVENTS = 250
-"""Events decided before other partitions and the heartbeat get their turn: some 5 ms."""
 _BACK_OFF_S = (0.1, 0.2, 0.5, 1.0, 2.0)
 _LOG_EVERY = 15
 """Of this many failures in a row one is logged."""
@@ -73,11 +71,12 @@ class Partition:
     def __init__(self, raw: TopicPartition, partitions: int, links: Links) -> None:
         settings = links.settings
         self._raw = raw
+        self._partitions = partitions
         self._links = links
         self._state = State(
             settings.event_id_days * _DAY_MS, settings.agent_days * _DAY_MS, settings.event_ids
         )
-        self.backlog = Backlog(links.consumer, raw, partitions=partitions, max_bytes=settings.backlog_bytes)
+        self.backlog = Backlog(links.consumer, raw, max_bytes=settings.backlog_bytes)
         self._store = FileStore(_directory(settings.data_dir, raw), _STORE_AGE_S)
         self._keeper = Keeper(links.kafka, settings.group, raw.partition, self._commit_again, links.connect)
         self._offset = 0
@@ -197,10 +196,10 @@ class Partition:
         await self._links.publisher.publish(outputs, partition)
         await self._links.commits.commit(self._raw, start.offset)
 
-    async def _attempt(self, decoded: list[Decoded]) -> None:
+    async def _attempt(self, groups: list[list[RawRecord]]) -> None:
         links, began = self._links, time.monotonic()
-        chunk = await self._make(decoded)
-        last = decoded[-1][0]
+        chunk = await self._make(groups)
+        last = groups[-1][-1]
         after = last.offset + 1
         producer = links.publisher.producer
         try:
@@ -220,32 +219,44 @@ class Partition:
         self._proven = time.monotonic()
         self._offset = after
         chunk.draft.apply()
-        self._store.write(((each.key, each.entry) for each in chunk.draft.tree.changes()), kept)
+        self._store.write(((key, entry) for key, entry, _, _ in chunk.draft.tree.changes()), kept)
         self._state.forget(last.timestamp_ms)
         self._count(chunk, last.timestamp_ms, began)
 
-    async def _make(self, decoded: list[Decoded]) -> Chunk:
+    async def _make(self, groups: list[list[RawRecord]]) -> Chunk:
         """Decide on the records; one that cannot be processed at all is parked, and the chunk begun again."""
-        projects = {batch.project for _, batch in decoded if isinstance(batch, Batch)}
-        refused = await self._links.projects.refused(projects)
+        spoiled: dict[int, Refusal] = {}
         while True:
             draft = Draft(self._state, self._store)
-            chunk = Chunk(self._raw.topic, self._raw.partition, draft, refused, self._links.triggers)
-            chunk.expect(decoded)
-            yielded = 0
-            for index, (record, batch) in enumerate(decoded):
-                try:
-                    chunk.take(record, batch)
-                except Exception as error:  # noqa: BLE001  whatever it is, it is this record alone
-                    _log.exception("a record could not be processed", offset=record.offset)
-                    detail = f"could not be processed: {type(error).__name__}"
-                    decoded[index] = (record, Refusal("bad_event", detail))
+            chunk = Chunk(self._raw.topic, self._raw.partition, draft, triggers=self._links.triggers)
+            for group in groups:
+                if not await self._decide(chunk, group, spoiled):
                     break
-                if chunk.events - yielded >= _YIELD_EVENTS:
-                    yielded = chunk.events
-                    await asyncio.sleep(0)
+                await asyncio.sleep(0)
             else:
                 return chunk
+
+    async def _decide(self, chunk: Chunk, group: list[RawRecord], spoiled: dict[int, Refusal]) -> bool:
+        """Let a chunk take records; False: one of them is `spoiled` now, by its offset.
+
+        Their events live no longer than this, so that they are read while the processor's caches have them.
+        """
+        decoded = [(record, spoiled.get(record.offset) or self._decoded(record)) for record in group]
+        projects = {batch.project for _, batch in decoded if isinstance(batch, Batch)}
+        chunk.refused = await self._links.projects.refused(projects)
+        chunk.expect(decoded)
+        for record, batch in decoded:
+            try:
+                chunk.take(record, batch)
+            except Exception as error:  # noqa: BLE001  whatever it is, it is this record alone
+                _log.exception("a record could not be processed", offset=record.offset)
+                detail = f"could not be processed: {type(error).__name__}"
+                spoiled[record.offset] = Refusal("bad_event", detail)
+                return False
+        return True
+
+    def _decoded(self, record: RawRecord) -> Batch | Refusal:
+        return decode(record.value, self._raw.partition, self._partitions)
 
     async def _keep(self, draft: Draft, last: RawRecord) -> int | None:
         """Write the chunk's state; returns the next offset of the files."""

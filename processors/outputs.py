@@ -67,10 +67,10 @@ class Outputs:
         timestamp_ms, key = origin.received_ms, origin.key
         history, changes, notifications = made
         if history is not None:
-            self.donutwork.append((timestamp_ms, key, history, at))
+            self.donutwork.append(timestamp_ms, key, history, at)
         if notifications is not None:
-            self.notify.append((timestamp_ms, key, notifications, at))
+            self.notify.append(timestamp_ms, key, notifications, at)
         for nth, change in enumerate(changes):
             if nth:
                 at = placed(headers, (place[0], place[1], place[2] + nth))
-            self.watch.append((timestamp_ms, key, change, at))
+            self.watch.append(timestamp_ms, key, change, at)

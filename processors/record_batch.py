@@ -45,8 +45,11 @@ def varint(number: int) -> bytes:
 
 
 _SHORT = 1 << 14
-LENGTHS = tuple(varint(number) for number in range(_SHORT))
-"""`length` of what is known to be short: looked up where a call would take as long as the rest."""
+LENGTHS = (*map(varint, range(_SHORT)), varint(-1))
+"""`length` of what is known to be short: looked up where a call would take as long as the rest.
+
+The last, at -1, is how Kafka writes the length of none.
+"""
 _NO_ATTRIBUTES = b"\0"
 
 
@@ -67,7 +70,7 @@ class RecordBatch:
     """
 
     def __init__(self, max_bytes: int = MAX_BYTES) -> None:
-        self._max_bytes = max_bytes
+        self._room_bytes = max_bytes - _LARGEST_LENGTH
         self._written = bytearray()
         self._records = 0
         self._first_ms = 0
@@ -79,22 +82,20 @@ class RecordBatch:
         self._producer = (-1, -1, -1)
         self._built: bytes | None = None
 
-    def add(self, record: Record) -> bool:
-        """Append a record, unless it is one too many; tell whether it was taken. The first always is."""
-        timestamp_ms, key, value, headers = record
-        count = self._records
+    def add(self, timestamp_ms: int, key: bytes, value: bytes | None, headers: bytes) -> bool:
+        """Append a `Record`, unless it is one too many; tell whether it was taken. The first always is."""
+        count, written = self._records, self._written
         if timestamp_ms != self._before_ms:
             if not count:
                 self._first_ms = self._last_ms = timestamp_ms
             self._before_ms = timestamp_ms
             self._stamp = _NO_ATTRIBUTES + varint(timestamp_ms - self._first_ms)
         offset = LENGTHS[count] if count < _SHORT else varint(count)
-        value_bytes = -1 if value is None else len(value)  # -1 is how Kafka writes the length of none
-        size = LENGTHS[value_bytes] if 0 <= value_bytes < _SHORT else varint(value_bytes)
+        value_bytes = -1 if value is None else len(value)
+        size = LENGTHS[value_bytes] if value_bytes < _SHORT else varint(value_bytes)
         body = b"".join((self._stamp, offset, key, size, value or b"", headers))
         body_bytes = len(body)
-        written = self._written
-        if count and len(written) + body_bytes + _LARGEST_LENGTH > self._max_bytes:
+        if len(written) + body_bytes > self._room_bytes and count:
             return False
         written += LENGTHS[body_bytes] if body_bytes < _SHORT else varint(body_bytes)
         written += body
@@ -151,24 +152,28 @@ class Batches:
     """
 
     def __init__(self, records: Iterable[Record] = ()) -> None:
-        self._batches: list[RecordBatch] = []
+        self._full: list[RecordBatch] = []
+        self._last = RecordBatch()
         self.extend(records)
 
-    def append(self, record: Record) -> None:
-        """Append a record."""
-        if not (self._batches and self._batches[-1].add(record)):
-            self._batches.append(RecordBatch())
-            self._batches[-1].add(record)
+    def append(self, timestamp_ms: int, key: bytes, value: bytes | None, headers: bytes) -> None:
+        """Append a `Record`."""
+        if not self._last.add(timestamp_ms, key, value, headers):
+            self._full.append(self._last)
+            self._last = RecordBatch()
+            self._last.add(timestamp_ms, key, value, headers)
 
     def extend(self, records: Iterable[Record]) -> None:
         """Append records."""
         for record in records:
-            self.append(record)
+            self.append(*record)
 
     def __iter__(self) -> Iterator[RecordBatch]:
-        """Yield the batches."""
-        return iter(self._batches)
+        """Yield the batches, none of which is empty."""
+        yield from self._full
+        if self._last.record_count():
+            yield self._last
 
     def __len__(self) -> int:
         """Return how many records there are."""
-        return sum(batch.record_count() for batch in self._batches)
+        return sum(batch.record_count() for batch in self)

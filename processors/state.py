@@ -219,15 +219,12 @@ class Draft:
             ),
         ]
 
-    def files(self, timestamp_ms: int) -> list[FileRecord]:
-        """Return the records for `fswire.files`."""
+    def files(self, timestamp_ms: int) -> Iterator[FileRecord]:
+        """Yield the records for `fswire.files`."""
         first = self.tree.moves[0].at if self.tree.moves else None
-        return [
-            record(
-                key, entry, before, at, timestamp_ms, just_before(first) if first and at >= first else None
-            )
-            for key, entry, before, at in self.tree.changes()
-        ]
+        for key, entry, before, at in self.tree.changes():
+            src = just_before(first) if first and at >= first else None
+            yield record(key, entry, before, at, timestamp_ms, src)
 
     def offset(self, before: int, after: int) -> list[Record]:
         """Return the record that says where the chunk lies, none for one that changes nothing.

@@ -132,6 +132,6 @@ def _size(written: Sequence[Record]) -> int:
 def _together(written: Sequence[Record]) -> RecordBatch:
     batch = RecordBatch(_NO_LIMIT)
     for record in written:
-        batch.add(record)
+        batch.add(*record)
     batch.compress()
     return batch

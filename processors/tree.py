@@ -7,8 +7,8 @@ that is carried out in steps after the commit, and until then names are translat
 from __future__ import annotations
 
 from collections.abc import Iterable
-from operator import attrgetter
-from typing import NamedTuple, Protocol
+from operator import itemgetter
+from typing import Protocol
 
 import msgspec
 
@@ -71,16 +71,9 @@ def carried(moves: Iterable[Move], key: bytes, entry: bytes) -> tuple[bytes, byt
     return key, entry
 
 
-class Change(NamedTuple):
-    """What a chunk makes of a key of the store, and where the event is that did it last."""
-
-    key: bytes
-    entry: bytes | None
-    before: bytes | None
-    at: At
-
-
-_AT_OF_CHANGE = attrgetter("at")
+Change = tuple[bytes, bytes | None, bytes | None, At]
+"""A key of the store, its entry after and before a chunk, and where the event is that did it last."""
+_at = itemgetter(3)
 
 
 class Tree:
@@ -153,15 +146,15 @@ class Tree:
         return self._told
 
     def _changes(self) -> list[Change]:
-        found = [
-            Change(key, entry, self._stored(key), self._when[key]) for key, entry in self.changed.items()
+        when, now = self._when, self._now
+        found: list[Change] = [
+            (key, entry, self._stored(key), when[key]) for key, entry in self.changed.items()
         ]
         found += [
-            Change(key, None, self._stored(key), self._when.get(key, self._now))
+            (key, None, self._stored(key), when.get(key, now))
             for key in self._superseded - self.changed.keys()
         ]
-        told = [change for change in found if change.entry is not None or change.before is not None]
-        return sorted(told, key=_AT_OF_CHANGE)
+        return sorted((each for each in found if each[1] is not None or each[2] is not None), key=_at)
 
     def _follow(self, event: Event, key: bytes, target: bytes | None, at: At) -> None:
         """Take along what is below a path, if it is, or may be, a directory."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -65,10 +66,9 @@ def run(directory: Path) -> None:
     raw = _raw()
     offset = 0
     while some := list(islice(raw, CHUNK)):
-        decoded = whole.time("decode", lambda some=some: _decoded(some))  # type: ignore[misc]
-        offset = _chunk(whole, state, store, decoded, sizes, offset)
-        for record, batch in decoded:
-            _vocabularies(parts, record, batch)
+        offset = _chunk(whole, state, store, some, sizes, offset)
+        for record in some:
+            _vocabularies(parts, record, _decoded(record))
     store.close()
     beside = time.process_time() - time.thread_time() - beside
     _show(whole, parts, beside)
@@ -99,27 +99,30 @@ def _raw() -> Iterable[RawRecord]:
     return iter([RawRecord(offset, RECEIVED_MS, b"p", value) for offset, value in enumerate(turns)])
 
 
-def _decoded(some: list[RawRecord]) -> list[tuple[RawRecord, Batch]]:
-    return [(record, batch) for record in some if isinstance(batch := decode(record.value, 0, 1), Batch)]
+def _decoded(record: RawRecord) -> Batch:
+    decoded = decode(record.value, 0, 1)
+    assert isinstance(decoded, Batch)
+    return decoded
 
 
 def _chunk(
     stages: Stages,
     state: State,
     store: FileStore,
-    decoded: list[tuple[RawRecord, Batch]],
+    some: list[RawRecord],
     sizes: dict[str, tuple[int, int]],
     offset: int,
 ) -> int:
     draft = Draft(state, store)
     chunk = Chunk(topics.RAW, 0, draft)
 
-    def decide() -> None:
-        chunk.expect(decoded)
-        for record, batch in decoded:
-            chunk.take(record, batch)
+    def decide(record: RawRecord, batch: Batch) -> None:
+        chunk.expect([(record, batch)])
+        chunk.take(record, batch)
 
-    stages.time("decide and encode", decide)
+    for record in some:
+        batch = stages.time("decode", partial(_decoded, record))
+        stages.time("decide and encode", partial(decide, record, batch))
     files = stages.time("files", lambda: Batches(draft.files(RECEIVED_MS)))
     stages.time("state", draft.records)
     outputs = chunk.outputs
@@ -135,7 +138,7 @@ def _chunk(
     draft.apply()
     stages.time(
         "local store",
-        lambda: store.write(((each.key, each.entry) for each in draft.tree.changes()), offset),
+        lambda: store.write(((key, entry) for key, entry, _, _ in draft.tree.changes()), offset),
     )
     return offset
 

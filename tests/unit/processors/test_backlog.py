@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from aiokafka import TopicPartition
 
-from agent.event import Batch, encode
-from processors.backlog import Backlog, OffsetsExpired
+from agent.event import encode
+from processors.backlog import GROUP_EVENTS, Backlog, OffsetsExpired
 from tests.unit.processors.raw import RECEIVED_MS, batch, event
 
 RAW = TopicPartition("fswire.raw", 0)
@@ -36,12 +36,17 @@ def read(offset: int, events: int) -> Any:
 
 
 def backlog(consumer: Any = None, max_bytes: int = 10**6) -> Backlog:
-    return Backlog(consumer or Consumer(), RAW, partitions=1, max_bytes=max_bytes)
+    return Backlog(consumer or Consumer(), RAW, max_bytes=max_bytes)
 
 
 def chunks(of: Backlog, max_events: int, count: int) -> list[list[int]]:
-    async def take() -> list[list[int]]:
-        return [[each.offset for each, _ in await of.chunk(max_events)] for _ in range(count)]
+    return [[offset for group in each for offset in group] for each in groups(of, max_events, count)]
+
+
+def groups(of: Backlog, max_events: int, count: int) -> list[list[list[int]]]:
+    async def take() -> list[list[list[int]]]:
+        taken = [await of.chunk(max_events) for _ in range(count)]
+        return [[[record.offset for record in group] for group in chunk] for chunk in taken]
 
     return asyncio.run(take())
 
@@ -60,6 +65,24 @@ def test_record_larger_than_a_chunk_is_one() -> None:
     held.put([read(0, 9), read(1, 1)])
 
     assert chunks(held, 6, 2) == [[0], [1]]
+
+
+def test_chunk_comes_in_groups() -> None:
+    """What is decoded at one time is bounded; a record that is larger is a group of its own."""
+    half = GROUP_EVENTS // 2
+    held = backlog()
+    held.put([read(0, half), read(1, half), read(2, 1), read(3, 2 * GROUP_EVENTS), read(4, 1), read(5, 1)])
+
+    assert groups(held, 10 * GROUP_EVENTS, 1) == [[[0, 1], [2], [3], [4, 5]]]
+
+
+def test_chunk_holds_no_more_events_than_it_may_whatever_they_say() -> None:
+    """They are counted without being decoded: what looks like an event counts as one, never the reverse."""
+    held = backlog()
+    tricky = batch(event(path='"kind"'), event(path="kind", extra='{"kind":"kind"}'), event())
+    held.put([Read(0, encode(tricky)), read(1, 3), read(2, 3)])  # type: ignore[list-item]
+
+    assert chunks(held, 6, 2) == [[0], [1, 2]]
 
 
 def test_bad_records_count_as_one_event() -> None:
@@ -108,6 +131,6 @@ def test_chunk_waits_for_records() -> None:
         held.put([read(4, 2)])
         return await waiting
 
-    [(record, decoded)] = asyncio.run(scenario())
+    [[record]] = asyncio.run(scenario())
     assert (record.offset, record.timestamp_ms) == (4, RECEIVED_MS)
-    assert isinstance(decoded, Batch)
+    assert record.value == read(4, 2).value

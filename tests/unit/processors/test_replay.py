@@ -72,7 +72,7 @@ def published(events: list[Event], cuts: Cuts) -> Streams:
 def _commit(on: State, stored: Stored, raw: Any, streams: Streams) -> None:
     chunk = make_chunk(on, raw, stored=stored)
     assert not chunk.outputs.dead_letters
-    stored.write([(each.key, each.entry) for each in chunk.draft.tree.changes()], None)
+    stored.write([(key, entry) for key, entry, _, _ in chunk.draft.tree.changes()], None)
     chunk.draft.apply()
     for topic in ("donutwork", "watch", "notify"):
         getattr(streams, topic).extend(values(getattr(chunk.outputs, topic)))

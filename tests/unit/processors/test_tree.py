@@ -45,7 +45,7 @@ def _of(told: Event) -> bytes:
 
 def commit(known: Tree, stored: Stored) -> None:
     """Do what a partition does once a chunk is committed."""
-    stored.write([(each.key, each.entry) for each in known.changes()], None)
+    stored.write([(key, entry) for key, entry, _, _ in known.changes()], None)
     for first in range(len(known.moves)):
         for changes in moves.steps(known.moves[first:], stored):  # type: ignore[arg-type]
             stored.write(changes, None)
