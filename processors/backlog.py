@@ -16,7 +16,7 @@ from processors.chunk import RawRecord
 GROUP_EVENTS = 250
 """Decided before other partitions and the heartbeat get their turn: some 5 ms."""
 _IN_EACH_EVENT = b'"kind"'
-"""How often a record has it is how many events are in it, or more."""
+"""Once in each as agents write them, and at times in a name: a chunk is then smaller than it could be."""
 
 
 class OffsetsExpired(Exception):
