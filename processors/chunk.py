@@ -139,6 +139,7 @@ class _Pass:
     def __init__(self, chunk: Chunk, record: RawRecord, batch: Batch, keys: list[bytes]) -> None:
         self._chunk = chunk
         self._record = record
+        self._offset = record.offset
         self._batch = batch
         self._tree = chunk.draft.tree
         self._keys = keys
@@ -174,7 +175,7 @@ class _Pass:
         )
         before = draft.marks(self._marks_name)
         admission = watermarks.admit(batch.project, batch.agent, before, run, self._record.timestamp_ms)
-        src = Position(self._record.offset, len(batch.events) - 1, 0)
+        src = Position(self._offset, len(batch.events) - 1, 0)
         draft.set_marks(self._marks_name, admission.marks, src)
         return admission
 
@@ -198,7 +199,7 @@ class _Pass:
     def _publish_gap(self, gap: Event, seq: int, index: int, nth: int) -> None:
         identity = gaps.event_id(gap)
         made = make(self._origin, gap, identity, seq, late=False)
-        place = (self._record.offset, index, nth)
+        place = (self._offset, index, nth)
         self._chunk.outputs.add(self._origin, made, gap, identity, seq, place)
         self._trigger(gap, identity, made[0], index)
 
@@ -222,9 +223,9 @@ class _Pass:
         triggered = bool(self._triggers) and not duplicate and self._trigger(event, identity, made[0], index)
         if http is not None:
             self._learn(http, index, triggered=triggered)
-        at = At(self._record.offset, index)
+        at = At(self._offset, index)
         self._tree.take(self._origin, event, key, known, identity, at, late=late)
-        place = (self._record.offset, index, lead)
+        place = (self._offset, index, lead)
         self._chunk.outputs.add(self._origin, made, event, identity, seq, place)
         if event.kind == "session":
             self._session(event, identity)
@@ -252,7 +253,7 @@ class _Pass:
         if marks is None:
             raise AssertionError("a batch is admitted before its events are")
         marks, hole = watermarks.punch(batch.project, batch.agent, marks, batch.epoch, seq)
-        chunk.draft.set_marks(self._marks_name, marks, Position(self._record.offset, index, 0))
+        chunk.draft.set_marks(self._marks_name, marks, Position(self._offset, index, 0))
         self._publish_gap(gaps.missing(hole, None, clamp(event.time_ns)), seq, index, lead)
 
     def _is_new(self, http: Http) -> bool:
@@ -268,7 +269,7 @@ class _Pass:
         """Queue a run for each workflow that an event triggers; tell whether there is any."""
         name = donutwork.name(event)
         fired = [each for each in self._triggers if name is not None and each.fires(name, event)]
-        src = Position(self._record.offset, index, 0)
+        src = Position(self._offset, index, 0)
         for each in fired:
             queued = runs.queued(each.workflow, self._origin, identity, record or b"{}", src)
             self._chunk.outputs.runs.append(*queued)
@@ -277,7 +278,7 @@ class _Pass:
     def _learn(self, http: Http, index: int, *, triggered: bool) -> None:
         digest = event_ids.digest(self._batch.project, http.event_id)
         known = Known(event_ids.content_digest(http.content), self._record.timestamp_ms)
-        self._chunk.draft.learn(digest, known, Position(self._record.offset, index, 0))
+        self._chunk.draft.learn(digest, known, Position(self._offset, index, 0))
         self._chunk.answer(self._batch.project, http, "inserted", triggered=triggered)
 
     def _session(self, event: Event, identity: str) -> None:

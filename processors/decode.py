@@ -196,7 +196,7 @@ def _is_sha256(text: str) -> bool:
 
 
 def _is_decimal(text: str) -> bool:
-    return text.isascii() and text.isdecimal()
+    return text.isascii() and text.encode().isdigit()  # bytes have a table for it, texts ask Unicode
 
 
 def _is_file_id(text: str) -> bool:
