@@ -156,7 +156,7 @@ def moved(entry: bytes, source: bytes, target: bytes, at: At) -> bytes:
     file = _decode(entry[_HEAD.size :])
     old = key(file.project_id, file.path, file.path_b64)
     path = target.partition(b"\0")[2] + old[len(source) :]
-    file.path, file.path_b64 = _text(path)
+    file.path, file.path_b64 = path_text(path)
     return _HEAD.pack(at.offset, at.event, entry[16:48]) + _encode(file)
 
 
@@ -214,7 +214,8 @@ def _complete(file: File, known: File) -> None:
     file.is_dir = file.is_dir or known.is_dir
 
 
-def _text(path: bytes) -> tuple[str, str | None]:
+def path_text(path: bytes) -> tuple[str, str | None]:
+    """Return a path as text, and its bytes in base64 where they are no UTF-8."""
     try:
         return path.decode(), None
     except UnicodeDecodeError:

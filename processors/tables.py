@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from processors import topics, transfer_records
+from processors.files import path_text
 from processors.instants import iso_of_ms
 from processors.rows import KafkaRecord, Table
 
@@ -85,6 +86,7 @@ _AGENT: Fields = (
 _FILE: Fields = (
     ("project_id", "projectId", _LOW),
     ("path", "path", "String"),
+    ("path_b64", "pathB64", "String"),
     ("is_dir", "isDir", "Bool"),
     ("size", "size", "Nullable(UInt64)"),
     ("filetype", "filetype", _LOW),
@@ -196,7 +198,8 @@ def _deleted(record: KafkaRecord) -> bytes | None:
     project, nul, path = (record.key or b"").partition(b"\0")
     if not nul:
         return None
-    named = {"projectId": project.decode(errors="replace"), "path": path.decode(errors="replace")}
+    text, path_b64 = path_text(path)
+    named = {"projectId": project.decode(errors="replace"), "path": text, "pathB64": path_b64 or ""}
     return msgspec.json.encode(named | {"gone": 1})
 
 

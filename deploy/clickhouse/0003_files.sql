@@ -2,6 +2,7 @@ CREATE TABLE IF NOT EXISTS files
 (
     project_id LowCardinality(String) COMMENT 'Project: one tree',
     path String COMMENT 'Relative to the project, /-separated; empty for its root' CODEC(ZSTD(1)),
+    path_b64 String COMMENT 'Its bytes, base64, where they are no UTF-8: path has U+FFFD there; else empty' CODEC(ZSTD(1)),
     is_dir Bool COMMENT 'A directory',
     size Nullable(UInt64) COMMENT 'Bytes',
     filetype LowCardinality(String) COMMENT 'MIME type by name',
@@ -28,6 +29,6 @@ CREATE TABLE IF NOT EXISTS files
     INDEX content sha256 TYPE bloom_filter(0.01) GRANULARITY 1
 )
 ENGINE = ReplacingMergeTree(kafka_offset, deleted)
-ORDER BY (project_id, path)
+ORDER BY (project_id, path, path_b64)
 SETTINGS non_replicated_deduplication_window = 10000
 COMMENT 'Last known state of every path; read it with FINAL';

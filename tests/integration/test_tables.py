@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
+import os
 import secrets
 import time
 from pathlib import Path
@@ -54,6 +56,26 @@ def test_files_are_the_tree_as_it_is_now(stack: Stack, project: str) -> None:
     stack.await_rows(there, 1)
 
     assert rows(stack, tree) == [["a", B], ["d", A]]
+
+
+def test_names_that_are_no_text_are_files_of_their_own(stack: Stack) -> None:
+    """Their paths read alike, their bytes tell them apart: what happens to one leaves the other alone."""
+    directory = f"bytes-{secrets.token_hex(4)}"
+    names = [b"%b/\xfe" % directory.encode(), b"%b/\xff" % directory.encode()]
+    files = [stack.watched / os.fsdecode(name) for name in names]
+    (stack.watched / directory).mkdir()
+    for file in files:
+        file.write_text("content")
+
+    of = f"FROM files FINAL WHERE project_id = '{stack.project}' AND startsWith(path, '{directory}/')"
+    stack.await_rows(f"SELECT count() {of} AND size > 0", 2)
+    both = rows(stack, f"SELECT path, path_b64 {of} ORDER BY path_b64")
+    files[0].unlink()
+    stack.await_rows(f"SELECT count() = 1 {of}", 1)
+
+    coded = [base64.b64encode(name).decode() for name in names]
+    assert both == [[f"{directory}/\N{REPLACEMENT CHARACTER}", each] for each in coded]
+    assert rows(stack, f"SELECT path_b64 {of}") == [[coded[1]]]
 
 
 def test_runs_show_their_newest_state(stack: Stack, project: str, tmp_path: Path) -> None:
