@@ -8,13 +8,14 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
 from api.notify_view import TYPES
+from tests.held import held
 from tests.integration.notify_client import SHOWN_S, Stream, watching
 from tests.integration.notify_stage import await_known
 from tests.integration.running import FSWIRE, Stack
@@ -48,16 +49,10 @@ class Agent:
             assert time.monotonic() < deadline, self._log.read_text()
             time.sleep(0.05)
 
-    @contextmanager
-    def held(self) -> Iterator[None]:
+    def held(self) -> AbstractContextManager[None]:
         """Stop it where it is: what the block does it sees at one time."""
         assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
-        os.waitid(os.P_PID, self._process.pid, os.WSTOPPED)
-        try:
-            yield
-        finally:
-            self._process.send_signal(signal.SIGCONT)
+        return held(self._process)
 
     def stop(self) -> None:
         """End it, if it runs."""

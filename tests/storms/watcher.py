@@ -7,13 +7,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import msgspec
 
 from agent.event import Event
+from tests.held import held
 from tests.storms.ground import Ground
 from tests.storms.history import SENTINEL
 from tests.storms.storms import Storm
@@ -59,15 +60,9 @@ class Watcher:
             self._seen_sentinel(ground)
         ground.settled()
 
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        """Stop the process as a machine under load may: it reads nothing while the block runs."""
-        self.process.send_signal(signal.SIGSTOP)
-        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED)
-        try:
-            yield
-        finally:
-            self.process.send_signal(signal.SIGCONT)
+    def held(self) -> AbstractContextManager[None]:
+        """Stop the process: it reads nothing while the block runs."""
+        return held(self.process)
 
     def stop(self) -> None:
         """Ask it to end, and wait until it has."""
