@@ -215,7 +215,7 @@ class _Pass:
             return
         key = self._keys[index]
         known = self._tree.get(key)
-        duplicate = is_duplicate(event, known, late=late)
+        duplicate = known is not None and is_duplicate(event, known, late=late)
         made = self._make(event, identity, seq, late=late, duplicate=duplicate)
         if isinstance(made, str):
             self._spoil(event, index, lead, made)
@@ -229,7 +229,12 @@ class _Pass:
         self._chunk.outputs.add(self._origin, made, event, identity, seq, place)
         if event.kind == "session":
             self._session(event, identity)
-        for nth, gap in enumerate(closes, lead + max(1, len(made[1]))):
+        if closes:
+            self._close(closes, event, seq, index, lead + max(1, len(made[1])))
+
+    def _close(self, holes: tuple[str, ...], event: Event, seq: int, index: int, first: int) -> None:
+        """Say that a late event filled the last of these holes; its records end before `first`."""
+        for nth, gap in enumerate(holes, first):
             self._publish_gap(gaps.filled(gap, event.time_ns), seq, index, nth)
 
     def _make(self, event: Event, identity: str, seq: int, *, late: bool, duplicate: bool) -> Made | str:

@@ -42,10 +42,9 @@ def excess(made: Made) -> int:
 
     The values of `watch` hold little more than the paths, which fitted into the raw record.
     """
-    for value in (made[0], made[2]):
-        if value is not None and len(value) > MAX_VALUE_BYTES:
-            return len(value)
-    return 0
+    history, _, notifications = made
+    longest = max(len(history or b""), len(notifications or b""))
+    return longest if longest > MAX_VALUE_BYTES else 0
 
 
 class Outputs:

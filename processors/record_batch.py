@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator
+from io import BytesIO
 
 import cramjam
 from aiokafka.record.util import calc_crc32c
@@ -20,8 +21,6 @@ _ZSTD_LEVEL = 1
 Record = tuple[int, bytes, bytes | None, bytes]
 """Timestamp (ms), key field, value (None: a tombstone), headers field. Plain: there are millions."""
 
-_LARGEST_LENGTH = 4
-"""Bytes of the length of a record of up to 64 MiB."""
 _PREFIX = struct.Struct(">qiib")
 """Base offset (the broker's), length, partition leader epoch, magic."""
 _CRC = struct.Struct(">I")
@@ -45,12 +44,15 @@ def varint(number: int) -> bytes:
 
 
 _SHORT = 1 << 14
-LENGTHS = (*map(varint, range(_SHORT)), varint(-1))
-"""`length` of what is known to be short: looked up where a call would take as long as the rest.
-
-The last, at -1, is how Kafka writes the length of none.
-"""
+LENGTHS = tuple(map(varint, range(_SHORT)))
+"""`length` of what is known to be short: looked up where a call would take as long as the rest."""
+_SHORT_RECORD_BYTES = _SHORT + len(LENGTHS[-1])
+"""What the next record takes at most, if it is a short one."""
+_SPARE_BUFFERS = 32
+_spare: list[BytesIO] = []
+"""Buffers that no batch is in, of `MAX_BYTES` each."""
 _NO_ATTRIBUTES = b"\0"
+_join = b"".join
 
 
 def length(number: int) -> bytes:
@@ -60,60 +62,51 @@ def length(number: int) -> bytes:
 
 def field(value: bytes) -> bytes:
     """Return bytes as a field: their length, then themselves."""
-    return length(len(value)) + value
+    size = len(value)
+    return (LENGTHS[size] if size < _SHORT else varint(size)) + value
+
+
+def _buffer() -> BytesIO:
+    """Return a buffer to write a batch into: one that grew would be copied nine times on its way."""
+    try:
+        return _spare.pop()
+    except IndexError:
+        return BytesIO(bytes(MAX_BYTES))
+
+
+def _give_back(buffer: BytesIO) -> None:
+    if len(_spare) < _SPARE_BUFFERS and buffer.getbuffer().nbytes == MAX_BYTES:
+        buffer.seek(0)
+        _spare.append(buffer)
 
 
 class RecordBatch:
-    """Records for one partition, in order, in the form that aiokafka's `send_batch` takes for a builder.
+    """Written records for one partition, in the form that aiokafka's `send_batch` takes for a builder.
 
-    Filled with `add`, then closed by `compress`, which may run on another thread: zstd needs no interpreter.
+    `compress` may run on another thread: zstd needs no interpreter.
     """
 
-    def __init__(self, max_bytes: int = MAX_BYTES) -> None:
-        self._room_bytes = max_bytes - _LARGEST_LENGTH
-        self._written = bytearray()
-        self._records = 0
-        self._first_ms = 0
-        self._last_ms = 0
-        self._before_ms: int | None = None
-        self._stamp = b""
-        """Attributes and time of the record before."""
+    def __init__(self, written: BytesIO, records: int, first_ms: int, last_ms: int) -> None:
+        self._written = written
+        self._size = written.tell()
+        self._records = records
+        self._first_ms = first_ms
+        self._last_ms = last_ms
         self._payload = b""
         self._producer = (-1, -1, -1)
         self._built: bytes | None = None
 
-    def add(self, timestamp_ms: int, key: bytes, value: bytes | None, headers: bytes) -> bool:
-        """Append a `Record`, unless it is one too many; tell whether it was taken. The first always is."""
-        count, written = self._records, self._written
-        if timestamp_ms != self._before_ms:
-            if not count:
-                self._first_ms = self._last_ms = timestamp_ms
-            self._before_ms = timestamp_ms
-            self._stamp = _NO_ATTRIBUTES + varint(timestamp_ms - self._first_ms)
-        offset = LENGTHS[count] if count < _SHORT else varint(count)
-        value_bytes = -1 if value is None else len(value)
-        size = LENGTHS[value_bytes] if value_bytes < _SHORT else varint(value_bytes)
-        body = b"".join((self._stamp, offset, key, size, value or b"", headers))
-        body_bytes = len(body)
-        if len(written) + body_bytes > self._room_bytes and count:
-            return False
-        written += LENGTHS[body_bytes] if body_bytes < _SHORT else varint(body_bytes)
-        written += body
-        self._records = count + 1
-        if timestamp_ms > self._last_ms:
-            self._last_ms = timestamp_ms
-        return True
-
     def compress(self) -> None:
-        """Close the batch; called once, before it is sent."""
-        self._payload = bytes(cramjam.zstd.compress(self._written, level=_ZSTD_LEVEL))
-        self._written.clear()
+        """Make what is sent of it; called once, before that."""
+        with self._written.getbuffer() as buffer, buffer[: self._size] as written:
+            self._payload = bytes(cramjam.zstd.compress(written, level=_ZSTD_LEVEL))
+        _give_back(self._written)
 
     def append(self, **_record: object) -> None:
-        """Take no record of aiokafka's own `send`: the batch is closed."""
+        """Take no record of aiokafka's own `send`."""
 
     def close(self) -> None:
-        """Do nothing more: `compress` closed it."""
+        """Do nothing: it was never open."""
 
     def closed(self) -> bool:
         """Tell aiokafka not to wait for more records."""
@@ -124,8 +117,8 @@ class RecordBatch:
         return self._records
 
     def size(self) -> int:
-        """Return the size of what `compress` will take."""
-        return len(self._written)
+        """Return the size of what `compress` takes."""
+        return self._size
 
     def compressed_size(self) -> int:
         """Return the size of what `compress` made."""
@@ -148,32 +141,78 @@ class RecordBatch:
 class Batches:
     """Records for one partition, in order, in as few batches as hold them.
 
-    Each is written out as it comes, while what it is made of is in the processor's caches.
+    Each is written out as it comes, while what it is made of is in the processor's caches. No batch is above
+    `max_bytes`, but for a record that is larger alone.
     """
 
-    def __init__(self, records: Iterable[Record] = ()) -> None:
-        self._full: list[RecordBatch] = []
-        self._last = RecordBatch()
+    def __init__(self, records: Iterable[Record] = (), max_bytes: int = MAX_BYTES) -> None:
+        self._max_bytes = max_bytes
+        self._full_bytes = max_bytes - _SHORT_RECORD_BYTES
+        self._ended: list[RecordBatch] = []
+        self._written: BytesIO
+        """Of the last batch, once there is a record in it."""
+        self._begin()
         self.extend(records)
+
+    def _begin(self) -> None:
+        self._records = 0
+        self._first_ms = self._last_ms = 0
+        self._before_ms: int | None = None
+        self._stamp = b""
+        """Attributes and time of the record before."""
 
     def append(self, timestamp_ms: int, key: bytes, value: bytes | None, headers: bytes) -> None:
         """Append a `Record`."""
-        if not self._last.add(timestamp_ms, key, value, headers):
-            self._full.append(self._last)
-            self._last = RecordBatch()
-            self._last.add(timestamp_ms, key, value, headers)
+        if timestamp_ms != self._before_ms or value is None:
+            self._append_unusual(timestamp_ms, key, value, headers)
+            return
+        count, written = self._records, self._written
+        try:
+            body = _join((self._stamp, LENGTHS[count], key, LENGTHS[len(value)], value, headers))
+            size = LENGTHS[len(body)]
+        except IndexError:
+            self._append_unusual(timestamp_ms, key, value, headers)
+            return
+        written.write(size)
+        written.write(body)
+        self._records = count + 1
+        if written.tell() > self._full_bytes:
+            self._end()
+
+    def _append_unusual(self, timestamp_ms: int, key: bytes, value: bytes | None, headers: bytes) -> None:
+        """Append what begins a batch, has a time of its own, is long, or a tombstone."""
+        if not self._records:
+            self._written = _buffer()
+            self._first_ms = self._last_ms = timestamp_ms
+        stamp = _NO_ATTRIBUTES + varint(timestamp_ms - self._first_ms)
+        size = varint(-1) if value is None else length(len(value))
+        body = field(_join((stamp, length(self._records), key, size, value or b"", headers)))
+        if self._records and self._written.tell() + len(body) > self._max_bytes:
+            self._end()
+            self._append_unusual(timestamp_ms, key, value, headers)
+            return
+        self._written.write(body)
+        self._records += 1
+        self._before_ms, self._stamp = timestamp_ms, stamp
+        self._last_ms = max(self._last_ms, timestamp_ms)
+        if self._written.tell() > self._full_bytes:
+            self._end()
 
     def extend(self, records: Iterable[Record]) -> None:
         """Append records."""
         for record in records:
             self.append(*record)
 
+    def _end(self) -> None:
+        self._ended.append(RecordBatch(self._written, self._records, self._first_ms, self._last_ms))
+        self._begin()
+
     def __iter__(self) -> Iterator[RecordBatch]:
-        """Yield the batches, none of which is empty."""
-        yield from self._full
-        if self._last.record_count():
-            yield self._last
+        """Yield the batches, none empty; what is appended later begins another."""
+        if self._records:
+            self._end()
+        return iter(self._ended)
 
     def __len__(self) -> int:
         """Return how many records there are."""
-        return sum(batch.record_count() for batch in self)
+        return sum(batch.record_count() for batch in self._ended) + self._records

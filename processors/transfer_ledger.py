@@ -13,7 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from processors import transfer_records as records
-from processors.record_batch import Record, RecordBatch, field
+from processors.record_batch import Batches, Record, RecordBatch, field
 from processors.transfer_commands import Command
 from processors.transfer_records import LAST_KEY, Answer, LastId, Marks, Transfer, Transfers, key_of
 from processors.transfers import Decision, decide
@@ -130,8 +130,6 @@ def _size(written: Sequence[Record]) -> int:
 
 
 def _together(written: Sequence[Record]) -> RecordBatch:
-    batch = RecordBatch(_NO_LIMIT)
-    for record in written:
-        batch.add(*record)
+    (batch,) = Batches(written, max_bytes=_NO_LIMIT)
     batch.compress()
     return batch

@@ -7,6 +7,7 @@ that is carried out in steps after the commit, and until then names are translat
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import chain
 from operator import itemgetter
 from typing import Protocol
 
@@ -83,7 +84,7 @@ class Tree:
         self.changed: dict[bytes, bytes | None] = {}
         """Entries by what their paths are called now; None: there is none any more."""
         self._superseded: set[bytes] = set()
-        """Keys in the store whose entries are no longer to be looked at."""
+        """Keys in the store whose entries are not to be looked at any more; kept once there are moves."""
         self.moves: list[Move] = []
         self._base = base
         self._now = At(0, 0)
@@ -112,8 +113,8 @@ class Tree:
         `key` stands for the path, `before` is what `get` says of it.
         """
         self._now, self._told = at, None
-        ending = files.ends(event)
-        if not ending and not files.tells(event):
+        ending = not files.tells(event)
+        if ending and not files.ends(event):
             return
         if late and _outdated(event, before):
             return
@@ -133,7 +134,9 @@ class Tree:
         """Return the entry that a key has now."""
         if key in self.changed:
             return self.changed[key]
-        stored = self._stored_under(key) if self.moves else key
+        if not self.moves:
+            return self._read[key] if key in self._read else self._stored(key)
+        stored = self._stored_under(key)
         return None if stored is None or stored in self._superseded else self._stored(stored)
 
     def changes(self) -> list[Change]:
@@ -146,15 +149,16 @@ class Tree:
         return self._told
 
     def _changes(self) -> list[Change]:
-        when, now = self._when, self._now
+        when, now, read = self._when, self._now, self._read
+        gone = self._superseded - self.changed.keys()
+        self.prefetch(chain(self.changed, gone))
         found: list[Change] = [
-            (key, entry, self._stored(key), when[key]) for key, entry in self.changed.items()
+            (key, entry, read[key], when[key])
+            for key, entry in self.changed.items()
+            if entry is not None or read[key] is not None
         ]
-        found += [
-            (key, None, self._stored(key), when.get(key, now))
-            for key in self._superseded - self.changed.keys()
-        ]
-        return sorted((each for each in found if each[1] is not None or each[2] is not None), key=_at)
+        found += [(key, None, read[key], when.get(key, now)) for key in gone if read[key] is not None]
+        return sorted(found, key=_at)
 
     def _follow(self, event: Event, key: bytes, target: bytes | None, at: At) -> None:
         """Take along what is below a path, if it is, or may be, a directory."""
@@ -174,6 +178,8 @@ class Tree:
 
     def _move_later(self, source: bytes, target: bytes | None, at: At) -> None:
         """Leave what is stored below `source` for later, but for names that were touched in this chunk."""
+        if not self.moves:
+            self._superseded.update(self.changed)
         taken = {key: entry for key, entry in self.changed.items() if entry and key.startswith(source)}
         if target is not None:
             for key in [key for key, entry in self.changed.items() if not entry and key.startswith(target)]:
@@ -200,12 +206,11 @@ class Tree:
     def _put(self, key: bytes, entry: bytes) -> None:
         if self.moves:
             self._make_room(key)
-        else:
-            self._superseded.add(key)
         self.changed[key], self._when[key] = entry, self._now
 
     def _drop(self, key: bytes) -> None:
-        self._make_room(key)
+        if self.moves:
+            self._make_room(key)
         self.changed[key], self._when[key] = None, self._now
 
     def _make_room(self, key: bytes) -> None:

@@ -93,3 +93,37 @@ def test_varint_is_zigzag(number: int) -> None:
 
     assert decoded >> 1 ^ -(decoded & 1) == number
     assert number < 0 or length(number) == encoded
+
+
+def test_batch_tells_the_times_of_its_own_records() -> None:
+    """One that did not fit, and has a later time, is not among them; nor is what is appended after a look."""
+    large = bytes(600_000)
+    batches = Batches([(5, field(b"k"), large, length(0)), (9, field(b"k"), large, length(0))])
+
+    first, second = batches
+    batches.append(7, field(b"k"), b"v", length(0))
+    *_, third = batches
+
+    spans = [(made[27:35], made[35:43]) for made in map(build, (first, second, third))]
+    assert [tuple(map(int.from_bytes, span)) for span in spans] == [(5, 5), (9, 9), (7, 7)]
+
+
+def test_a_buffer_is_written_again_only_when_its_batch_is_compressed() -> None:
+    """Batches that are open at one time do not write over each other, whatever was compressed before."""
+    for _ in range(3):
+        one, other = Batches(), Batches()
+        for number in range(100):
+            one.append(1, field(b"k"), b"one %d" % number, length(0))
+            other.append(1, field(b"k"), b"other %d" % number, length(0))
+        found = [[value for *_, value, _ in read(build(*batches))] for batches in (one, other)]
+
+        assert found == [[b"%b %d" % (name, number) for number in range(100)] for name in (b"one", b"other")]
+
+
+def test_tombstones_and_long_values_stand_among_short_ones() -> None:
+    """In one batch, in order."""
+    written = [b"a", None, bytes(20_000), b"", bytes((1 << 14) - 1), None, b"z"]
+
+    (made,) = Batches([(1, field(b"k"), value, length(0)) for value in written])
+
+    assert [value for *_, value, _ in read(build(made))] == written
