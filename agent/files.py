@@ -163,6 +163,11 @@ def _signed(inode: int) -> int:
     return inode - 2 * _SIGN if inode >= _SIGN else inode
 
 
+def held(moment_ns: int) -> int:
+    """Return the nearest moment that 64 bits hold: anybody may set later ones, which file systems keep."""
+    return moment_ns if -_SIGN <= moment_ns < _SIGN else (_SIGN - 1 if moment_ns > 0 else -_SIGN)
+
+
 def _look_far(path: bytes) -> State | None:
     try:
         with Reached(path) as near:
@@ -204,9 +209,9 @@ def _lstat(path: bytes) -> State:
     return State(
         found.st_mode,
         found.st_size,
-        found.st_mtime_ns,
-        found.st_atime_ns,
-        found.st_ctime_ns,
+        held(found.st_mtime_ns),
+        held(found.st_atime_ns),
+        held(found.st_ctime_ns),
         int(getattr(found, "st_birthtime", 0) * 1_000_000_000),
         found.st_uid,
         found.st_gid,
@@ -242,10 +247,10 @@ def _statx() -> Callable[[bytes], State] | None:
         return State(
             values[6],
             values[8],
-            values[17] * _SECOND_NS + values[18],
-            values[11] * _SECOND_NS + values[12],
-            values[15] * _SECOND_NS + values[16],
-            values[13] * _SECOND_NS + values[14],
+            held(values[17] * _SECOND_NS + values[18]),
+            held(values[11] * _SECOND_NS + values[12]),
+            held(values[15] * _SECOND_NS + values[16]),
+            held(values[13] * _SECOND_NS + values[14]),
             values[4],
             values[5],
             os.makedev(values[21], values[22]),

@@ -48,7 +48,8 @@ def _nowhere(_source: Place) -> Place | None:
 class Follower:
     """Applies records and moves to a view; `behind` tells whether more records are waiting.
 
-    `contested`: see `agent.scan.Scanner`; `arrived`: where a scan has found what was moved away.
+    `contested`: see `agent.scan.Scanner`; `arrived`: where a scan has found what was moved away; `ahead`:
+    where renames still to be told have taken what was made at a place.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Follower:
         behind: Callable[[], bool],
         who: Who,
         arrived: Callable[[Place], Place | None] = _nowhere,
+        ahead: Callable[[Place], Place | None] = _nowhere,
         moving: Callable[[], bool] = lambda: True,
         happened: Callable[[], int] = lambda: 0,
     ) -> None:
@@ -78,6 +80,7 @@ class Follower:
         self._contested = contested
         self._behind = behind
         self._arrived = arrived
+        self._ahead = ahead
         self._who = who
         self._writers = Writers()
         self._moving = moving
@@ -132,6 +135,8 @@ class Follower:
             self._out(source, when)
         elif target:
             self._in(target, when, is_dir=is_dir)
+        if source:
+            self._left(source)
 
     def reconcile(self, item: Record | Move) -> None:
         """Look again at the names in a record from before a scan's end, which may have told it already."""
@@ -179,7 +184,8 @@ class Follower:
         state = self._see_new(place, is_dir=is_dir)
         linked = state is not None and state.links > 1
         when = self._when(record)
-        child = self._view.appear(place, state, when, is_dir=is_dir, hashed=linked, kind=kind)
+        met = self._see_ahead(place, is_dir=is_dir) if state is None else None
+        child = self._view.appear(place, state, when, is_dir=is_dir, hashed=linked, kind=kind, met=met)
         if state is not None and state.is_regular and not linked:
             self._settling.made(place, self._clock())
         self._seen(place, state)
@@ -257,6 +263,12 @@ class Follower:
         if known is not None:
             self._view.move_out(source, known, when)
 
+    def _left(self, source: Place) -> None:
+        """Remember a name at which a rename left something that no record tells of: RENAME_WHITEOUT, or an
+        exchange of files that were not seen under their names."""
+        if self._look(source) is not None and not self._contested(source):
+            self._unseen.add(source, self._clock())
+
     def _in(self, target: Place, when: When, *, is_dir: bool) -> None:
         self._overwrite(target, when)
         state = self._see_new(target, is_dir=is_dir)
@@ -333,6 +345,14 @@ class Follower:
         if state is None or state.is_dir != is_dir or self._contested(place):
             return None
         return state if not self._behind() or not self._moving() or self._in_place(place[0]) else None
+
+    def _see_ahead(self, place: Place, *, is_dir: bool) -> State | None:
+        """Look at what was made at a place, and renamed before anybody could look, under its later name."""
+        later = self._ahead(place)
+        state = self._look(later) if later else None
+        if later is None or state is None or state.is_dir != is_dir or state.birth_ns <= 0:
+            return None
+        return state if self._in_place(later[0]) else None
 
     def _in_place(self, directory: Directory) -> bool:
         state = self._look((directory, b""))

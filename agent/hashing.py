@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from agent.event import HashStatus
 from agent.extended import outdated
-from agent.files import State
+from agent.files import State, held
 from agent.hash_rate import HashRate
 from agent.own import Window
 from agent.reach import Reached
@@ -145,7 +145,7 @@ def _refused(error: OSError) -> HashStatus:
 
 
 def _stamp(found: os.stat_result) -> tuple[int, int, int]:
-    return found.st_size, found.st_mtime_ns, found.st_ctime_ns
+    return found.st_size, held(found.st_mtime_ns), held(found.st_ctime_ns)
 
 
 def _updated(state: State, found: os.stat_result) -> State:

@@ -18,6 +18,7 @@ from agent import records as masks
 from agent.actors import new_actors
 from agent.arrivals import Arrivals
 from agent.backends import FALLBACK, instead_of
+from agent.departures import Departures
 from agent.edits import Edits
 from agent.follow import Follower
 from agent.inotify import Inotify
@@ -97,6 +98,7 @@ class KernelSession:
             behind=lambda: self._pairing.peek() is not None,
             who=self._who,
             arrived=self._arrivals.take,
+            ahead=Departures(self._view, self._pairing, self._contested).destination,
             moving=lambda: self._pairing.directories > 0,
             happened=lambda: self._inotify.read_bytes,
         )

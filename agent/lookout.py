@@ -6,6 +6,7 @@ handled on one thread, so an order knows what has been told before it.
 
 from __future__ import annotations
 
+import errno
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from agent.settings import AgentSettings, RootSettings
 
 _ROOT = Path("/")
+_CHECK_INSTANCES = "fs.inotify.max_user_instances may be reached"
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,12 @@ class _Watching(Watching):
     def _run_session(self) -> tuple[End, int | None]:
         self._task.renew()
         session = self._lookout.begin_session()
-        return session.run(self._start), session.lost_since_ns
+        try:
+            return session.run(self._start), session.lost_since_ns
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                self._lookout.refuse(error)
+            raise
 
 
 class Lookout:
@@ -93,6 +100,8 @@ class Lookout:
         self._asked: Counter[Kind] = Counter()
         self._thread = _Watching(self, self._task, ended)
         self._session: ScopeSession | None = None
+        self._refusal: OSError | None = None
+        """Why there is no session, as far as it is known."""
 
     def start(self) -> None:
         """Begin to watch; nothing is shown yet."""
@@ -114,16 +123,20 @@ class Lookout:
             raise self._thread.failure
 
     def show(self, scope: Scope, kinds: Iterable[Kind] = ()) -> Order:
-        """Tell what happens in a scope, `kinds` too where they are told on request only; part of an order."""
+        """Tell what happens in a scope, `kinds` too where they are told on request only; part of an order.
+
+        OSError: nothing can be watched now.
+        """
+        if self._refusal is not None:
+            raise self._refusal
         self._ask(+Counter(ON_REQUEST.intersection(kinds)))
         yield None
         self._task.scopes.add(scope)
         session = self._session
-        assert session is not None
-        for _ in session.reveal(scope):
+        for _ in session.reveal(scope) if session is not None else ():
             yield None
             if self._session is not session:
-                return  # the one that took its place has begun with a scan of every scope
+                return  # the one that takes its place begins with a scan of every scope
 
     def gaps(self) -> list[Event]:
         """Return the gaps that are open over single directories; part of an order."""
@@ -137,11 +150,10 @@ class Lookout:
     def hide(self, scope: Scope, kinds: Iterable[Kind] = ()) -> Order:
         """Tell a scope no longer; part of an order."""
         session = self._session
-        assert session is not None
         self._asked.subtract(ON_REQUEST.intersection(kinds))
         self._ask(Counter())
         self._task.scopes.remove(scope)
-        for _ in session.conceal(scope):
+        for _ in session.conceal(scope) if session is not None else ():
             yield None
             if self._session is not session:
                 return
@@ -149,7 +161,15 @@ class Lookout:
     def begin_session(self) -> ScopeSession:
         """Return a session that has not begun; called by the watching thread."""
         self._session = ScopeSession(self._task, self._task.scopes, self._orders)
+        self._refusal = None
         return self._session
+
+    def refuse(self, error: OSError) -> None:
+        """Carry out all orders though no session can be had; called by the watching thread."""
+        self._session, self._refusal = None, OSError(error.errno, f"{error.strerror} ({_CHECK_INSTANCES})")
+        while self._orders:
+            for _ in self._orders.popleft():
+                pass
 
     def _ask(self, more: Counter[Kind]) -> None:
         before = +self._asked

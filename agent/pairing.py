@@ -10,8 +10,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from agent.records import ISDIR, MOVED_FROM, MOVED_TO, STRUCTURE, Record
+
+_NEAR = 64
+"""Records that are searched for what becomes of a name: a storm has a hundred thousand."""
 
 
 @dataclass
@@ -76,6 +80,20 @@ class Pairing:
         """Return the mask of the next record after which another file may have a name; 0: none."""
         masks = self._coming.get((wd, name), 0)
         return masks if isinstance(masks, int) else masks[0]
+
+    def destination(self, wd: int, name: bytes) -> Record | None:
+        """Return the second half of the last rename of what has a name now; None: it is not known to stay."""
+        key, last = (wd, name), None
+        for item in islice(self._held, _NEAR):
+            if isinstance(item, Move) and item.source and _key(item.source) == key:
+                last = item.target
+                if last is None:
+                    return None
+                key = _key(last)
+            elif key in _changes_hands(item):
+                return None
+        told = len(self._held) <= _NEAR or isinstance(self._coming.get(key), int)
+        return last if told else None
 
     @property
     def halves(self) -> int:
@@ -143,3 +161,14 @@ class Pairing:
             masks.popleft()
         if record.mask & ISDIR:
             self.directories -= 1
+
+
+def _key(record: Record) -> tuple[int, bytes]:
+    return record.wd, record.name
+
+
+def _changes_hands(item: Record | Move) -> list[tuple[int, bytes]]:
+    """Return the names that another file has, or none, after a record or rename."""
+    if isinstance(item, Move):
+        return [_key(record) for record in (item.source, item.target) if record is not None]
+    return [_key(item)] if item.mask & STRUCTURE else []

@@ -112,19 +112,21 @@ class View:
         is_dir: bool,
         hashed: bool,
         kind: Kind = "create",
+        met: State | None = None,
     ) -> Directory | None:
         """Report a path that was not known and return the new directory, if it is one.
 
         `hashed`: with the content's hash, because no closeWrite will follow; one that takes long comes as a
         `modify` after it, that of a `baseline` as another `baseline`. `state` None: it was gone, or renamed,
-        before it could be looked at.
+        before it could be looked at; `met`: and is this file, which has another name by now.
         """
         directory, name = place
         state = state and self.meet(place, state, is_new=kind != "baseline")
         child = self.watches.add(directory, name, self._baseline.new_key()) if is_dir else None
-        if child and state:
-            self.identify(child, state)
-        event = self.report.event(kind, place, when, state, is_dir=is_dir)
+        seen = state or met
+        if child and seen:
+            self.identify(child, seen)
+        event = self.report.event(kind, place, when, state, is_dir=is_dir, known=Known(None, met, None))
         sha256 = None
         digest = None
         if state and not is_dir and (hashed or not state.is_regular):
@@ -139,6 +141,7 @@ class View:
         if kind == "rename":
             event.moved = "in"
         self.report.send(event)
+        state = state or (met and met._replace(ctime_ns=0))
         self.put(place, Known(child.key if child else None, state, sha256))
         return child
 

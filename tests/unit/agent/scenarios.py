@@ -6,13 +6,14 @@ them, in order. What a backend cannot see stands in its declaration (`agent.back
 
 from __future__ import annotations
 
-import ctypes
 import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
+
+from tests.unit.agent.exchanging import exchange
 
 Told = tuple[str, ...]
 """Kind and path, of a rename within also its new path; `None` is not written."""
@@ -156,11 +157,7 @@ def _out_of_removed(root: Path, _aside: Path) -> None:
 
 
 def _exchange(root: Path, _aside: Path) -> None:
-    at_here, exchange = -100, 2
-    done = ctypes.CDLL(None, use_errno=True).renameat2(
-        at_here, os.fsencode(root / "a"), at_here, os.fsencode(root / "b"), exchange
-    )
-    assert done == 0, os.strerror(ctypes.get_errno())
+    exchange(root / "a", root / "b")
 
 
 def _links(root: Path, _aside: Path) -> None:

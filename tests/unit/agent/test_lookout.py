@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from agent.event import Event
+from agent.inotify import Inotify
 from agent.lookout import Lookout
 from agent.scope_session import Order
 from agent.scopes import Scope
@@ -104,6 +106,35 @@ def test_paths_that_are_looked_at_are_spelt_once(watched: Watched, root: Path) -
 
     assert {b"/", bytes(root), bytes(root / "sub")} <= watched.looked_at
     assert not any(b"//" in path for path in watched.looked_at)
+
+
+def test_without_an_inotify_instance_it_is_said(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks is told, and does not wait; once there is one, it is had."""
+    refusals = []
+
+    def refused() -> Order:
+        try:
+            yield from watched.lookout.show(scope(root, recursive=True))
+        except OSError as error:
+            refusals.append(str(error))
+
+    def none_left(_: Inotify) -> Inotify:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Inotify, "__enter__", none_left)
+        watched = Watched()
+        watched.lookout.start()
+        watched.order(refused)
+    watched.order(lambda: iter(()))
+    watched.show(root)
+    (root / "new").mkdir()
+
+    assert len(refusals) == 1
+    assert "max_user_instances" in refusals[0]
+    assert ("create", str(root / "new")) in watched.told()
+    watched.lookout.stop()
+    watched.lookout.join(_PATIENCE_S)
 
 
 def test_a_directory_in_a_plain_scope_is_not_watched(watched: Watched, root: Path) -> None:

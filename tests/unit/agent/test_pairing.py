@@ -109,3 +109,22 @@ def test_pairing_tells_what_comes_next_for_a_name() -> None:
     coming = [pairing.coming(1, b"same")] + [pairing.coming(1, b"same") for _ in pairing.ready()]
 
     assert coming == [*masks, 0, 0]
+
+
+def test_pairing_destination_is_where_the_last_rename_leads() -> None:
+    """What becomes of a name is followed through renames in a row, to a name that nothing else is told of."""
+    chain = [
+        _record(MOVED_FROM, b"a", 7),
+        _record(MOVED_TO, b"b", 7),
+        _record(CREATE, b"a"),
+        _record(MOVED_FROM, b"b", 8),
+        _record(MOVED_TO, b"c", 8),
+    ]
+    away = [_record(MOVED_FROM, b"c", 9), _record(DELETE, b"x")]
+
+    assert _queue(*chain).destination(1, b"a") == chain[-1]
+    assert _queue(_record(DELETE, b"a"), *chain).destination(1, b"a") is None
+    assert _queue(*chain, _record(DELETE, b"c")).destination(1, b"a") is None
+    assert _queue(*chain, *away).destination(1, b"a") is None
+    assert _queue(*chain, *[_record(DELETE, b"c")] * 100).destination(1, b"a") is None
+    assert _queue(*chain, *[_record(DELETE, b"x")] * 100).destination(1, b"a") == chain[-1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import threading
 import time
 from collections.abc import Callable
@@ -11,10 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from agent import inotify
+from agent import identity, inotify
+from agent.files import look
 from agent.inotify import Inotify
 from agent.kernel import KernelSession
 from agent.records import ATTRIB, Record, parse
+from tests.unit.agent.exchanging import exchange, leave_whiteout
+from tests.unit.agent.replay import on_disk, replay
 from tests.unit.agent.watched import PATIENCE_S, Watched, has, one
 
 Watch = Callable[..., Watched]
@@ -70,3 +74,80 @@ def test_reads_of_one_backlog_all_begin_when_the_queue_was_empty(
 
     assert len(since_ns) > 5
     assert max(since_ns) <= before_ns
+
+
+def test_exchange_of_files_that_were_never_seen_under_their_names(
+    root: Path, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two files that are made and swap their names before anybody looks are both there in the end."""
+    watched = watch()
+    monkeypatch.setattr("agent.inotify._UNREAD_BYTES", -1)
+    (root / "a").write_bytes(b"a")
+    (root / "b").write_bytes(b"bb")
+    exchange(root / "a", root / "b")
+    monkeypatch.setattr("agent.inotify._UNREAD_BYTES", 1 << 26)
+    (root / "last").touch()
+    watched.until(has("closeWrite", "last"))
+    watched.until(lambda events: replay(events) == on_disk(root))
+
+
+def test_what_a_rename_leaves_is_found(root: Path, watch: Watch) -> None:
+    """No record tells of a whiteout."""
+    (root / "a").write_bytes(b"a")
+    watched = watch()
+    leave_whiteout(root / "a", root / "b")
+    events = watched.until(has("create", "a"))
+
+    assert stat.S_ISCHR((root / "a").lstat().st_mode)
+    assert [(event.kind, event.path) for event in events[-2:]] == [("rename", "a"), ("create", "a")]
+
+
+def test_file_saved_by_way_of_another_has_one_id(
+    root: Path, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that was made, written and renamed before anybody looked is one file in all that is told."""
+    (root / "f").write_bytes(b"old")
+    watched = watch()
+    monkeypatch.setattr("agent.inotify._UNREAD_BYTES", -1)
+    (root / "f~").write_bytes(b"new")
+    (root / "f~").replace(root / "f")
+    (root / "d~").mkdir()
+    (root / "d~").rename(root / "e~")
+    (root / "e~").rename(root / "d")
+    monkeypatch.setattr("agent.inotify._UNREAD_BYTES", 1 << 26)
+    events = watched.until(has("rename", "e~"))
+    watched.stop()
+
+    told = [event for event in events if event.path == "f~"]
+    assert [event.kind for event in told] == ["create", "closeWrite", "rename"]
+    assert {event.file_id for event in told} == {identity_of(root / "f", watched)}
+    assert told[0].size is None
+    assert {event.file_id for event in events if event.is_dir and event.path} == {
+        identity_of(root / "d", watched)
+    }
+    assert replay(events) == on_disk(root)
+
+
+def identity_of(path: Path, watched: Watched) -> str:
+    state = look(bytes(path))
+    assert state is not None
+    state = watched.journal.devices.translated(state, bytes(path))
+    return identity.file_id(watched.journal.meta.agent, state.identity)
+
+
+def test_file_replaced_under_its_later_name_is_not_taken_for_it(
+    root: Path, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was made, renamed and removed unseen has no id; nor the id of what is there by then."""
+    watched = watch()
+    monkeypatch.setattr("agent.inotify._UNREAD_BYTES", -1)
+    (root / "f~").write_bytes(b"first")
+    (root / "f~").rename(root / "f")
+    (root / "f").unlink()
+    (root / "f").write_bytes(b"second")
+    monkeypatch.setattr("agent.inotify._UNREAD_BYTES", 1 << 26)
+    events = watched.until(lambda events: sum(has("closeWrite", "f")([event]) for event in events) == 1)
+    watched.stop()
+
+    assert {event.file_id for event in events if event.path == "f~"} == {None}
+    assert replay(events) == on_disk(root)
