@@ -1,7 +1,7 @@
 """What a run does: a webhook, a record on somebody's topic, a command. One attempt each; errors say why.
 
 ActionFailed            this attempt failed, the next may succeed
-└── ActionRefused       no attempt will: settings, or the workflow itself, do not allow it
+└── ActionRefused       none will, or may: settings or the workflow do not allow it, or a command was cut off
 """
 
 from __future__ import annotations
@@ -11,9 +11,12 @@ import contextlib
 import os
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from tempfile import TemporaryFile
+from typing import Self
 
 import httpx2
 import msgspec
+import structlog
 from standardwebhooks import Webhook as Signer
 
 from processors.runs import Run
@@ -23,6 +26,10 @@ from processors.workflow import Command, ToTopic, Webhook, Workflow
 _TOLD_BYTES = 500
 """Of an answer or of what a command says, in the message of a failure."""
 _USER_AGENT = "fswire-webhook"
+_CONNECT_S = 10.0
+"""For each address of a host, so that one that is dead leaves time for the next."""
+_PIPE_BYTES = 65_536
+_log = structlog.get_logger()
 
 
 class ActionFailed(Exception):
@@ -30,7 +37,7 @@ class ActionFailed(Exception):
 
 
 class ActionRefused(ActionFailed):
-    """It cannot succeed: nothing is tried again."""
+    """It cannot succeed, or may have done its work already: nothing is tried again."""
 
 
 class Actions:
@@ -48,7 +55,10 @@ class Actions:
         self._prefix = prefix
         self._commands = commands
         self._client = httpx2.AsyncClient(
-            transport=PublicTransport(allow_private=allow_private), follow_redirects=False, trust_env=False
+            transport=PublicTransport(allow_private=allow_private),
+            follow_redirects=False,
+            trust_env=False,
+            timeout=httpx2.Timeout(None, connect=_CONNECT_S),
         )
 
     async def close(self) -> None:
@@ -56,7 +66,16 @@ class Actions:
         await self._client.aclose()
 
     async def perform(self, workflow: Workflow, run: Run) -> None:
-        """Make one attempt within the workflow's time. Raises ActionFailed."""
+        """Make one attempt within the workflow's time. Raises ActionFailed, whatever goes wrong."""
+        try:
+            await self._perform(workflow, run)
+        except ActionFailed:
+            raise
+        except Exception as error:  # whatever it is, it is this run alone
+            _log.exception("an action failed in a way that is not known", run=run.id, workflow=workflow.name)
+            raise ActionFailed(f"{type(error).__name__}: {error}"[:_TOLD_BYTES]) from error
+
+    async def _perform(self, workflow: Workflow, run: Run) -> None:
         action = workflow.action
         try:
             async with asyncio.timeout(workflow.timeout_s):
@@ -67,13 +86,18 @@ class Actions:
                 elif action.command is not None:
                     await self._command(action.command, run)
         except TimeoutError as error:
-            raise ActionFailed(f"not done within {workflow.timeout_s:g} s") from error
+            late = f"not done within {workflow.timeout_s:g} s"
+            if action.command is not None:
+                raise ActionRefused(f"{late}, interrupted: whether it did its work is not known") from error
+            raise ActionFailed(late) from error
 
     async def _webhook(self, webhook: Webhook, workflow: Workflow, run: Run) -> None:
         now = datetime.now(UTC)
-        told = {"type": workflow.trigger, "timestamp": now.isoformat(), "data": run.event}
+        happened = msgspec.json.decode(run.event, type=_Told).timestamp_utc or run.queued_at
+        told = {"type": workflow.fired(run.project_id), "timestamp": happened, "data": run.event}
         body = msgspec.json.encode(told)
         headers = {
+            "accept-encoding": "identity",
             "content-type": "application/json",
             "user-agent": _USER_AGENT,
             "webhook-id": run.id,
@@ -82,13 +106,15 @@ class Actions:
         if webhook.secret_env is not None:
             headers["webhook-signature"] = _signer(webhook.secret_env).sign(run.id, now, body.decode())
         try:
-            answer = await self._client.post(webhook.url, content=body, headers=headers, timeout=None)
+            async with self._client.stream("POST", webhook.url, content=body, headers=headers) as answer:
+                if not answer.is_success:
+                    raise ActionFailed(f"answered {answer.status_code}: {await _beginning(answer)}")
         except TargetRefused as error:
             raise ActionRefused(str(error)) from error
+        except httpx2.InvalidURL as error:
+            raise ActionRefused("webhook.url is no URL that can be called") from error
         except httpx2.HTTPError as error:
             raise ActionFailed(f"{type(error).__name__}: {error}") from error
-        if not answer.is_success:
-            raise ActionFailed(f"answered {answer.status_code}: {answer.text[:_TOLD_BYTES]}")
 
     async def _topic(self, to: ToTopic, run: Run) -> None:
         if to.topic.startswith(self._prefix):
@@ -98,27 +124,75 @@ class Actions:
     async def _command(self, command: Command, run: Run) -> None:
         if command.argv[0] not in self._commands:
             raise ActionRefused(f"{command.argv[0]} is not in FSWIRE_RUNNER_COMMANDS of the runner's host")
+        with TemporaryFile() as told, _Said() as said:
+            told.write(bytes(run.event))
+            told.seek(0)
+            status = await self._exit_status(command, run, told.fileno(), said.pipe)
+        if status:
+            raise ActionFailed(f"exit status {status}: {said.text}")
+
+    async def _exit_status(self, command: Command, run: Run, stdin: int, stderr: int) -> int:
+        """Run a program to its end, which is not held up by what it leaves running."""
         environment = {"PATH": os.environ.get("PATH", os.defpath), "FSWIRE_RUN_ID": run.id}
         try:
             process = await asyncio.create_subprocess_exec(
                 *command.argv,
-                stdin=asyncio.subprocess.PIPE,
+                stdin=stdin,
                 stdout=asyncio.subprocess.DEVNULL,
-                stderr=asyncio.subprocess.PIPE,
+                stderr=stderr,
                 env=environment,
                 start_new_session=True,
             )
         except OSError as error:
             raise ActionRefused(f"{command.argv[0]}: {error.strerror}") from error
         try:
-            _, said = await process.communicate(bytes(run.event))
+            return await process.wait()
         except BaseException:
             await _kill(process)
             raise
-        if process.returncode:
-            raise ActionFailed(
-                f"exit status {process.returncode}: {said[-_TOLD_BYTES:].decode(errors='replace')}"
-            )
+
+
+class _Told(msgspec.Struct, rename="camel"):
+    timestamp_utc: str | None = None
+
+
+class _Said:
+    """The end of what a program writes to `pipe`, read while it runs."""
+
+    def __init__(self) -> None:
+        self._source, self.pipe = os.pipe()
+        self._said = b""
+
+    @property
+    def text(self) -> str:
+        """Return it, for the message of a failure."""
+        return self._said.decode(errors="replace")
+
+    def __enter__(self) -> Self:
+        os.set_blocking(self._source, False)
+        asyncio.get_running_loop().add_reader(self._source, self._read)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._read()
+        asyncio.get_running_loop().remove_reader(self._source)
+        os.close(self._source)
+        os.close(self.pipe)
+
+    def _read(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            self._said = (self._said + os.read(self._source, _PIPE_BYTES))[-_TOLD_BYTES:]
+
+
+async def _beginning(answer: httpx2.Response) -> str:
+    """Return the beginning of an answer's body, however long, wrongly encoded or cut off it is."""
+    told = b""
+    with contextlib.suppress(httpx2.HTTPError):
+        async for piece in answer.aiter_raw(_TOLD_BYTES):
+            told += piece
+            if len(told) >= _TOLD_BYTES:
+                break
+    return told[:_TOLD_BYTES].decode(errors="replace")
 
 
 def _signer(variable: str) -> Signer:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -51,7 +51,7 @@ class RunnerPartition:
         self._limits: dict[str, tuple[int, asyncio.Semaphore]] = {}
         self._log = RunLog()
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._waiting: dict[tuple[str, str], str] = {}
+        self._waiting: dict[tuple[str, str], _Waiting] = {}
         self._restored = False
         self._stopped = False
         self._stale: dict[str, Run] = {}
@@ -113,24 +113,34 @@ class RunnerPartition:
             self._begin(asked)
 
     async def _carry_out(self, run: Run) -> None:
-        workflow = await self._workflow(run.workflow)
+        workflow = await self._registered(run)
         if workflow is None:
-            await self._end(run, "failed", error=f"there is no workflow {run.workflow} any more")
             return
         if run.state == "running" and workflow.action.command is not None:
             await self._end(run, "failed", error="interrupted: whether the command did its work is not known")
             return
         if workflow.debounce_s and not await self._quiet(run, workflow):
             return
-        while True:
-            await asyncio.sleep(_wait_s(run))
-            async with AsyncExitStack() as held:
-                await held.enter_async_context(self._limit(workflow))
-                await held.enter_async_context(self._slots)
-                following = await self._attempt(run, workflow)
-            if following is None:
-                return
-            run = following
+        following: Run | None = run
+        while following is not None:
+            await asyncio.sleep(_wait_s(following))
+            following = await self._in_turn(following)
+
+    async def _registered(self, run: Run) -> Workflow | None:
+        """Return a run's workflow as it is now; where it was deleted, None, and the run has ended."""
+        workflow = await self._workflow(run.workflow)
+        if workflow is None:
+            await self._end(run, "failed", error=f"there is no workflow {run.workflow} any more")
+        return workflow
+
+    async def _in_turn(self, run: Run) -> Run | None:
+        """Make an attempt once there is room for it, as the workflow is by then."""
+        workflow = await self._registered(run)
+        if workflow is None:
+            return None
+        async with self._limit(workflow), self._slots:
+            workflow = await self._registered(run)
+            return None if workflow is None else await self._attempt(run, workflow)
 
     async def _attempt(self, run: Run, workflow: Workflow) -> Run | None:
         """Make one attempt; return the run as it waits for the next, None once it has ended."""
@@ -151,13 +161,15 @@ class RunnerPartition:
     async def _quiet(self, run: Run, workflow: Workflow) -> bool:
         """Wait until a path was quiet for a while; False: a later run takes this one's place."""
         path = (workflow.name, _path(run))
-        self._waiting[path] = run.id
+        waiting = self._waiting.setdefault(path, _Waiting())
+        waiting.last, waiting.runs = run.id, waiting.runs + 1
         await asyncio.sleep(workflow.debounce_s)
-        last = self._waiting[path]
-        if last != run.id:  # the one that began to wait last wakes last
-            await self._end(run, "succeeded", superseded_by=last)
+        waiting.runs -= 1
+        if not waiting.runs:
+            del self._waiting[path]
+        if waiting.last != run.id:
+            await self._end(run, "succeeded", superseded_by=waiting.last)
             return False
-        del self._waiting[path]
         return True
 
     def _limit(self, workflow: Workflow) -> asyncio.Semaphore:
@@ -177,6 +189,14 @@ class RunnerPartition:
         await self._append(changed_run)
         self._log.put(changed_run)
         return changed_run
+
+
+@dataclass
+class _Waiting:
+    """The runs that wait for a path to be quiet: the one that came last, and how many there are."""
+
+    last: str = ""
+    runs: int = 0
 
 
 def _wait_s(run: Run) -> float:

@@ -24,6 +24,13 @@ class TargetSettings(BaseSettings):
     """Let webhooks and transfers reach loopback, link-local and private addresses."""
 
 
+_NOT_OF_THE_INTERNET = tuple(
+    ipaddress.ip_network(each) for each in ("::/96", "::ffff:0:0:0/96", "64:ff9b:1::/48", "fec0::/10")
+)
+"""Old forms of IPv4, translation for local use (RFC 8215), site-local: Python calls them global."""
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+
+
 class TargetRefused(Exception):
     """The address must not be called; the message names host and reason."""
 
@@ -31,16 +38,27 @@ class TargetRefused(Exception):
 def is_public(address: str) -> bool:
     """Tell whether an IP address is one of the public internet."""
     found = ipaddress.ip_address(address.partition("%")[0])
-    mapped = getattr(found, "ipv4_mapped", None)
-    judged = mapped or found
-    return judged.is_global and not judged.is_multicast
+    judged = _carried(found) or found
+    forbidden = judged.is_multicast or any(judged in each for each in _NOT_OF_THE_INTERNET)
+    return judged.is_global and not forbidden
 
 
-async def resolve(host: str, port: int, *, allow_private: bool) -> str:
-    """Return an address of a host. Raises TargetRefused, and OSError where there is none."""
+def _carried(
+    address: ipaddress.IPv4Address | ipaddress.IPv6Address,
+) -> ipaddress.IPv4Address | None:
+    """Return the IPv4 address that an IPv6 one leads to (mapped, NAT64, 6to4)."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return None
+    if address in _NAT64:
+        return ipaddress.IPv4Address(address.packed[-4:])
+    return address.ipv4_mapped or address.sixtofour
+
+
+async def resolve(host: str, port: int, *, allow_private: bool) -> list[str]:
+    """Return a host's addresses, the best first. Raises TargetRefused, and OSError where there is none."""
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return _judged(host, [str(entry[4][0]) for entry in found], allow_private)[0]
+    return _judged(host, [str(entry[4][0]) for entry in found], allow_private)
 
 
 def _judged(host: str, addresses: list[str], allow_private: bool) -> list[str]:
@@ -53,10 +71,14 @@ def _judged(host: str, addresses: list[str], allow_private: bool) -> list[str]:
 
 
 class PublicTransport(httpx2.AsyncHTTPTransport):
-    """Connects to judged addresses alone; name and certificate stay those of the URL."""
+    """Connects to judged addresses alone, each in turn; name and certificate stay those of the URL.
+
+    A connection is used once: a pool tells them apart by address, and two hosts may share theirs.
+    """
 
     def __init__(self, *, allow_private: bool) -> None:
-        super().__init__(retries=0)
+        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=0)
+        super().__init__(retries=0, limits=limits)
         self._allow_private = allow_private
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
@@ -64,12 +86,13 @@ class PublicTransport(httpx2.AsyncHTTPTransport):
         host = request.url.host
         port = request.url.port or (443 if request.url.scheme == "https" else 80)
         try:
-            address = await resolve(host, port, allow_private=self._allow_private)
-        except OSError as error:
+            addresses = await resolve(host, port, allow_private=self._allow_private)
+        except (OSError, UnicodeError) as error:
             raise httpx2.ConnectError(f"{host}: {error}", request=request) from error
-        request.url = request.url.copy_with(host=address)
-        request.extensions = {**request.extensions, "sni_hostname": host}
-        return await super().handle_async_request(request)
+        for address in addresses[:-1]:
+            with contextlib.suppress(httpx2.ConnectError, httpx2.ConnectTimeout):
+                return await super().handle_async_request(_addressed(request, host, address))
+        return await super().handle_async_request(_addressed(request, host, addresses[-1]))
 
 
 class PublicThreadTransport(httpx2.HTTPTransport):

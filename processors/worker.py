@@ -81,8 +81,9 @@ async def _run(kafka: KafkaSettings, settings: ProcessorsSettings) -> int:
         logger.error("crashed", exc_info=crash)
     else:
         logger.info("stopped")
-    if not in_time:
-        # Faust waits a minute for a broker that is away; all that counts is acknowledged or made again
+    if crash is not None or not in_time:
+        # Faust waits a minute for a broker that is away, and what a crash left half begun may wait for ever;
+        # all that counts is acknowledged or made again
         sys.stderr.flush()
         os._exit(crash is not None)
     return int(crash is not None)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import msgspec
 
+from agent import patterns
 from agent.paths import is_project_id
 
 _PREFIX, _SUFFIX = "DirectoryMonitor.", "notify"
+_TOPIC = re.compile(r"(?!\.\.?$)[A-Za-z0-9._-]+")
 _Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
 
 
@@ -92,6 +96,10 @@ class Workflow(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_f
         rest = self.trigger.removeprefix(f"{_PREFIX}{self.project}.")
         return None if rest == _SUFFIX else rest.removesuffix("." + _SUFFIX)
 
+    def fired(self, project: str) -> str:
+        """Return the trigger with a project in the place of the pattern that let it in."""
+        return f"{_PREFIX}{project}{self.trigger.removeprefix(_PREFIX + self.project)}"
+
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
     workflow: list[Workflow]
@@ -114,6 +122,8 @@ def read(text: str, now_ns: int) -> list[Workflow]:
 def check(workflow: Workflow) -> None:
     """Raise WorkflowRefused for what the types alone do not say."""
     where = f"workflow {workflow.name!r}: "
+    if not is_project_id(workflow.name):
+        raise WorkflowRefused(f"{where}name: expected 1 to 128 letters, digits, `_`, `.`, `-`")
     if not is_project_id(workflow.project.replace("*", "x").replace("?", "x")):
         raise WorkflowRefused(f"{where}project = {workflow.project!r}: no project id or pattern")
     stem = f"{_PREFIX}{workflow.project}."
@@ -126,3 +136,31 @@ def check(workflow: Workflow) -> None:
     action: dict[str, Any] = msgspec.structs.asdict(workflow.action)
     if sum(each is not None for each in action.values()) != 1:
         raise WorkflowRefused(f"{where}action: expected exactly one of {', '.join(action)}")
+    if workflow.max_bytes is not None and workflow.max_bytes < workflow.min_bytes:
+        raise WorkflowRefused(f"{where}max_bytes = {workflow.max_bytes}: expected at least min_bytes")
+    try:
+        patterns.checked(workflow.include + workflow.exclude)
+        _check_action(workflow.action)
+    except ValueError as error:
+        raise WorkflowRefused(f"{where}{error}") from error
+
+
+def _check_action(action: Action) -> None:
+    """Raise ValueError for an action that no runner could carry out."""
+    if action.webhook is not None and not _is_url(action.webhook.url):
+        raise ValueError("webhook.url: expected http(s)://, a host name or address, a port below 65536")
+    if action.topic is not None and not _TOPIC.fullmatch(action.topic.topic):
+        raise ValueError("topic.topic: expected letters, digits, `.`, `_`, `-`, and not `.` or `..`")
+    if action.command is not None and "\0" in "".join(action.command.argv):
+        raise ValueError("command.argv: expected no NUL character")
+
+
+def _is_url(url: str) -> bool:
+    """Tell whether a URL has a host that can be looked up."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        _ = parts.port, host.encode("idna")
+    except ValueError:
+        return False
+    return bool(host) and url.isprintable()

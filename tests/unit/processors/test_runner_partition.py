@@ -10,13 +10,13 @@ from aiokafka.errors import KafkaConnectionError
 
 from agent.kafka import KafkaSettings
 from processors import runner
-from processors.actions import Actions
+from processors.actions import ActionFailed, Actions
 from processors.run_log import RunLog
 from processors.runner import Runner, RunnerSettings
 from processors.runner_partition import RunnerPartition
 from processors.runs import Run
 from processors.settings import ProcessorsSettings
-from processors.workflow import Action, ToTopic, Workflow
+from processors.workflow import Action, Retry, ToTopic, Workflow
 
 EVENT = msgspec.Raw(b'{"filename":"f"}')
 
@@ -101,6 +101,123 @@ def test_partition_that_is_given_away_while_it_is_restored_begins_nothing() -> N
     asyncio.run(take_over())
 
     assert written == [run("succeeded", 1)]
+
+
+class Told:
+    """In the place of actions: the workflows that were carried out, each as it was by then."""
+
+    def __init__(self, *fails: bool) -> None:
+        self.done: list[Workflow] = []
+        self._fails = list(fails)
+        self.called = asyncio.Event()
+
+    async def perform(self, workflow: Workflow, _run: Run) -> None:
+        self.done.append(workflow)
+        self.called.set()
+        if self._fails and self._fails.pop(0):
+            raise ActionFailed("no")
+
+
+class Registered:
+    """A partition's surroundings: its workflow, which a test changes, and what was written."""
+
+    def __init__(self, told: Told, workflow: Workflow) -> None:
+        self.workflow: Workflow | None = workflow
+        self.ended: dict[str, Run] = {}
+        self.failures: list[BaseException] = []
+        self._change = asyncio.Condition()
+        self.partition = RunnerPartition(
+            told,  # type: ignore[arg-type]
+            self._find,
+            self._append,
+            self._prove,
+            self.failures.append,
+            1,
+        )
+
+    async def until_ended(self, count: int) -> None:
+        async with self._change:
+            await asyncio.wait_for(self._change.wait_for(lambda: len(self.ended) >= count), 10)
+
+    async def _find(self, _name: str) -> Workflow | None:
+        return self.workflow
+
+    async def _append(self, written: Run) -> None:
+        if written.state in ("succeeded", "failed"):
+            self.ended[written.id] = written
+        async with self._change:
+            self._change.notify_all()
+
+    async def _prove(self) -> None:
+        """Always the owner."""
+
+
+def named(identity: str) -> Run:
+    return msgspec.structs.replace(run("queued"), id=identity)
+
+
+HOOK = Workflow("w", "p", "DirectoryMonitor.p.notify", Action(topic=ToTopic("t")), retry=Retry(2, 0.01))
+
+
+def test_each_attempt_is_made_by_the_workflow_as_it_is_then() -> None:
+    """A mistake in it is mended for the runs that wait, too."""
+    mended = msgspec.structs.replace(HOOK, action=Action(topic=ToTopic("right")))
+
+    async def change() -> tuple[Told, Run]:
+        told = Told(True)
+        around = Registered(told, HOOK)
+        await around.partition.restored()
+        around.partition.take("run_1", named("run_1"))
+        await told.called.wait()
+        around.workflow = mended
+        await around.until_ended(1)
+        return told, around.ended["run_1"]
+
+    told, ended = asyncio.run(change())
+
+    assert told.done == [HOOK, mended]
+    assert ended.state == "succeeded"
+
+
+def test_run_that_waits_while_its_workflow_is_deleted_is_failed() -> None:
+    """Nothing is sent for a workflow that is not there any more."""
+
+    async def delete() -> tuple[Told, Run]:
+        told = Told(True)
+        around = Registered(told, HOOK)
+        await around.partition.restored()
+        around.partition.take("run_1", named("run_1"))
+        await told.called.wait()
+        around.workflow = None
+        await around.until_ended(1)
+        return told, around.ended["run_1"]
+
+    told, ended = asyncio.run(delete())
+
+    assert told.done == [HOOK]
+    assert (ended.state, ended.error) == ("failed", "there is no workflow w any more")
+
+
+def test_run_that_waits_longer_than_a_later_one_gives_way_to_it() -> None:
+    """The workflow was applied with a shorter time meanwhile: the last still is the one that runs."""
+
+    async def shorten() -> tuple[Told, Registered]:
+        told = Told()
+        around = Registered(told, msgspec.structs.replace(HOOK, debounce_s=0.3))
+        await around.partition.restored()
+        around.partition.take("run_1", named("run_1"))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        around.workflow = msgspec.structs.replace(HOOK, debounce_s=0.01)
+        around.partition.take("run_2", named("run_2"))
+        await around.until_ended(2)
+        return told, around
+
+    told, around = asyncio.run(shorten())
+
+    assert not around.failures
+    assert len(told.done) == 1
+    assert around.ended["run_1"].superseded_by == "run_2"
 
 
 class LateView:

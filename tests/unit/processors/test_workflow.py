@@ -39,6 +39,8 @@ url = "https://ci.example/hook"
 secret_env = "REBUILD_SECRET"
 """
 A = "a" * 64
+ACTION, COMMAND = "topic", "command"
+"""In the place of the webhook."""
 
 
 def one(**changed: Any) -> Workflow:
@@ -91,10 +93,26 @@ def test_file_is_read() -> None:
         ("[workflow.action.webhook]", "[workflow.action.mail]", "mail"),
         ("include = [", "includes = [", "includes"),
         ("[[workflow]]", "[[workflow", "Expected"),
+        ('name = "rebuild"', 'name = "rebuild\\n"', "name"),
+        ("src/**/*.py", "[z-a]", "'rebuild'.*does not parse"),
+        ("src/**/*.py", "!", "'!'"),
+        ("include = [", "exclude = ['/',", "'/'"),
+        ("ci.example", "ci..example", "url"),
+        ("ci.example", "ci.example:99999", "url"),
+        ("ci.example", "[::1", "url"),
+        ("ci.example", "", "url"),
+        ("/hook", "/hook\\u007f", "url"),
+        ("/hook", "/hook\\n", "url"),
+        ("include = [", "min_bytes = 5\nmax_bytes = 4\ninclude = [", "max_bytes = 4"),
+        (ACTION, 'topic = ".."', "topic"),
+        (ACTION, 'topic = "t\\n"', "topic"),
+        (COMMAND, 'argv = ["a", "b\\u0000"]', "argv"),
     ],
 )
 def test_file_with_a_fault_is_refused_by_name(old: str, new: str, told: str) -> None:
     """The message says which key; nothing of the file is taken."""
+    if old in (ACTION, COMMAND):
+        old, new = FILE.partition("[workflow.action")[2], f".{old}]\n{new}\n"
     with pytest.raises(WorkflowRefused, match=told):
         workflow.read(FILE.replace(old, new), now_ns=0)
 
@@ -119,6 +137,17 @@ def test_file_with_two_of_a_name_is_refused() -> None:
         ({"include": ("*.py",)}, event("create", "src/a.c"), False),
         ({"include": ("*.py",)}, event("rename", "a.tmp", renamed_to="a.py"), True),
         ({"exclude": ("build/",)}, event("create", "build/a.py"), False),
+        ({"exclude": ("build/",)}, event("create", "build", is_dir=True), False),
+        ({"exclude": ("build/",)}, event("create", "build"), True),
+        ({"include": ("build/",)}, event("delete", "build", is_dir=True), True),
+        ({"include": ("src/**/*.py",)}, event("create", "src/a\nb/c.py"), True),
+        ({"include": ("*.py",)}, event("create", "a.py\n"), False),
+        ({"include": ("a?b",)}, event("create", "a\ufffdb", path_b64="Yf9i"), True),
+        ({"include": (".*",)}, event("create", "sub/.hidden"), True),
+        ({"exclude": ("out/",)}, event("rename", "out/a", renamed_to="in/a"), True),
+        ({"exclude": ("out/",)}, event("rename", "out/a", renamed_to="out/b"), False),
+        ({"min_bytes": 10}, event("create", "d", is_dir=True, size=4096), False),
+        ({"min_bytes": 10}, event("delete", size=20), False),
         ({"min_bytes": 10, "max_bytes": 20}, event("create", size=9), False),
         ({"min_bytes": 10, "max_bytes": 20}, event("create", size=20), True),
         ({"min_bytes": 10, "max_bytes": 20}, event("create", size=21), False),
@@ -134,6 +163,13 @@ def test_filters_decide(filters: dict[str, Any], told: Event, fires: bool) -> No
         told.gap = Gap("gap_1", "overflow")
 
     assert bool(queued(made(told, workflows=(one(**filters),)))) is fires
+
+
+def test_workflow_that_cannot_be_used_stops_no_event() -> None:
+    """One that an earlier version let into the registry is left out, and said; the others count."""
+    chunk = made(event("create"), workflows=(one(include=("[z-a]",)), one(name="v")))
+
+    assert [each.workflow for each in queued(chunk)] == ["v"]
 
 
 def test_run_is_queued_once_for_each_workflow_with_its_event() -> None:
