@@ -20,7 +20,7 @@ from processors.dead_letters import Parked
 from processors.decode import Refusal, all_plain, event_fault
 from processors.event_ids import Known
 from processors.files import At
-from processors.instants import clamp
+from processors.instants import EARLIEST_NS, LATEST_NS
 from processors.origin import Origin
 from processors.outcomes import Decision, Outcome
 from processors.outputs import Addressed, Made, Outputs, excess, make
@@ -169,7 +169,7 @@ class _Pass:
 
     def _admit(self) -> watermarks.Admission:
         batch, draft = self._batch, self._chunk.draft
-        last_ns = clamp(batch.events[-1].time_ns)
+        last_ns = self._moment(batch.events[-1])
         run = watermarks.Run(
             batch.epoch, batch.first_seq, len(batch.events), last_ns, batch.previous, batch.sent_ns
         )
@@ -182,7 +182,7 @@ class _Pass:
     def _announce(self, admission: watermarks.Admission) -> int:
         """Publish a gap for each hole and for a rival, before the first new event; return how many."""
         batch, first_new = self._batch, admission.first_new
-        until_ns = clamp(batch.events[0].time_ns)
+        until_ns = self._moment(batch.events[0])
         found = [gaps.missing(each.hole, each.since_ns, until_ns) for each in admission.opened]
         if admission.rivals is not None:
             _log.error(
@@ -196,6 +196,11 @@ class _Pass:
             self._publish_gap(gap, batch.first_seq + first_new, first_new, nth)
         return len(found)
 
+    def _moment(self, event: Event) -> int:
+        """Return an event's time; where no event can have it, when the event was sent."""
+        time_ns = event.time_ns
+        return time_ns if EARLIEST_NS <= time_ns <= LATEST_NS else self._batch.sent_ns
+
     def _publish_gap(self, gap: Event, seq: int, index: int, nth: int) -> None:
         identity = gaps.event_id(gap)
         made = make(self._origin, gap, identity, seq, late=False)
@@ -206,19 +211,20 @@ class _Pass:
     def _event(self, index: int, lead: int, *, late: bool = False, closes: tuple[str, ...] = ()) -> None:
         event = self._batch.events[index]
         if not self._plain and (fault := event_fault(event)) is not None:
-            self._spoil(event, index, lead, fault)
+            self._spoil(event, index, lead, fault, closes)
             return
         seq = self._batch.first_seq + index
         http = event.http
         identity = self._origin.event_id(seq) if http is None else http.event_id
         if http is not None and not self._is_new(http):
+            self._close(closes, event, index, lead)
             return
         key = self._keys[index]
         known = self._tree.get(key)
         duplicate = known is not None and is_duplicate(event, known, late=late)
         made = self._make(event, identity, seq, late=late, duplicate=duplicate)
         if isinstance(made, str):
-            self._spoil(event, index, lead, made)
+            self._spoil(event, index, lead, made, closes)
             return
         triggered = bool(self._triggers) and not duplicate and self._trigger(event, identity, made[0], index)
         if http is not None:
@@ -230,12 +236,13 @@ class _Pass:
         if event.kind == "session":
             self._session(event, identity)
         if closes:
-            self._close(closes, event, seq, index, lead + max(1, len(made[1])))
+            self._close(closes, event, index, lead + max(1, len(made[1])))
 
-    def _close(self, holes: tuple[str, ...], event: Event, seq: int, index: int, first: int) -> None:
-        """Say that a late event filled the last of these holes; its records end before `first`."""
-        for nth, gap in enumerate(holes, first):
-            self._publish_gap(gaps.filled(gap, event.time_ns), seq, index, nth)
+    def _close(self, gone: Iterable[str], event: Event, index: int, first: int) -> None:
+        """Say that an event was the last that these gaps missed; what it became ends before `first`."""
+        seq = self._batch.first_seq + index
+        for nth, gap in enumerate(gone, first):
+            self._publish_gap(gaps.filled(gap, self._moment(event)), seq, index, nth)
 
     def _make(self, event: Event, identity: str, seq: int, *, late: bool, duplicate: bool) -> Made | str:
         """Return what the event becomes, or why it cannot: no record may stop the partition."""
@@ -247,8 +254,11 @@ class _Pass:
         too_long = excess(made)
         return f"a record of {too_long} bytes is too large for its topic" if too_long else made
 
-    def _spoil(self, event: Event, index: int, lead: int, fault: str) -> None:
-        """Park an event, and make its number a hole again that a replay may fill."""
+    def _spoil(self, event: Event, index: int, lead: int, fault: str, closes: Collection[str]) -> None:
+        """Park an event, and make its number a hole again that a replay may fill.
+
+        What is as bad when it is replayed leaves the gap open that it was announced by.
+        """
         chunk, batch = self._chunk, self._batch
         chunk.park_event(self._record, batch, index, fault)
         if event.http is not None:
@@ -257,9 +267,12 @@ class _Pass:
         marks = chunk.draft.marks(self._marks_name)
         if marks is None:
             raise AssertionError("a batch is admitted before its events are")
-        marks, hole = watermarks.punch(batch.project, batch.agent, marks, batch.epoch, seq)
-        chunk.draft.set_marks(self._marks_name, marks, Position(self._offset, index, 0))
-        self._publish_gap(gaps.missing(hole, None, clamp(event.time_ns)), seq, index, lead)
+        punched, hole = watermarks.punch(batch.project, batch.agent, marks, batch.epoch, seq)
+        chunk.draft.set_marks(self._marks_name, punched, Position(self._offset, index, 0))
+        if hole.gap not in closes and not watermarks.is_open(marks, hole.gap):
+            self._publish_gap(gaps.missing(hole, None, self._moment(event)), seq, index, lead)
+            lead += 1
+        self._close([each for each in closes if each != hole.gap], event, index, lead)
 
     def _is_new(self, http: Http) -> bool:
         chunk, draft = self._chunk, self._chunk.draft

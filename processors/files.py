@@ -83,6 +83,16 @@ def keys(project: str, events: Iterable[Event]) -> list[bytes]:
     ]
 
 
+def names(event: Event) -> list[bytes]:
+    """Return the bytes of an event's path, and of the one that it was renamed to."""
+    told = ((event.path, event.path_b64), (event.renamed_to, event.renamed_to_b64))
+    return [
+        path.encode() if path_b64 is None else _decoded(path_b64)
+        for path, path_b64 in told
+        if path is not None
+    ]
+
+
 def _decoded(path_b64: str) -> bytes:
     with contextlib.suppress(ValueError):
         return base64.b64decode(path_b64)
@@ -207,9 +217,9 @@ def happened(entry: bytes) -> str:
 
 
 def _complete(file: File, known: File) -> None:
-    """Fill in what an event does not say: it was reported by somebody who saw less than an agent."""
+    """Fill in what an event does not say of its file: whoever reported it saw less than an agent."""
     for name in File.__struct_fields__:
-        if getattr(file, name) is None:
+        if name != "path_b64" and getattr(file, name) is None:
             setattr(file, name, getattr(known, name))
     file.is_dir = file.is_dir or known.is_dir
 

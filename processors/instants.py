@@ -57,8 +57,3 @@ def canonical(text: str) -> str:
 
 def _offset_restored(text: str) -> str:
     return _BLANK_OFFSET.sub(r"+\1", text) if "T" in text.upper() else text
-
-
-def clamp(nanoseconds: int) -> int:
-    """Return the nearest moment that an event may carry."""
-    return min(max(nanoseconds, EARLIEST_NS), LATEST_NS)

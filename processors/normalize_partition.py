@@ -262,7 +262,7 @@ class Partition:
         """Write the chunk's state; returns the next offset of the files."""
         forgotten = self._state.forgotten()
         offset, _ = await asyncio.gather(
-            self._keeper.files(draft.files(last.timestamp_ms)),
+            self._keeper.files(draft.files(self._offset, last.timestamp_ms)),
             self._keeper.state([*forgotten, *draft.records()]),
         )
         self._state.wrote(forgotten)

@@ -8,19 +8,23 @@ there: the next one's state is written only once the commit of the one before su
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Any, Generic, TypeVar
 
 import msgspec
 
 from processors.event_ids import Known
-from processors.files import just_before, record
+from processors.files import end_of, just_before, record
 from processors.position import Position
+from processors.record_batch import MAX_BYTES
 from processors.record_batch import Record as FileRecord
-from processors.tree import Base, Move, Tree
+from processors.tree import Base, Change, Move, Tree
 from processors.watermarks import Marks
 
 V = TypeVar("V", Marks, Known, Move)
 
+_HEADERS_BYTES = 64
+"""Of a record of the files: names and places; an entry's head, which is not written, makes up for more."""
 _MARKS = "marks/"
 _EVENT = "event/"
 _MOVE = "move/"
@@ -169,6 +173,12 @@ class State:
         return now_ms - _oldest(self.ids.values).received_ms if self.ids.values else 0
 
 
+def _bytes(changes: list[Change]) -> int:
+    """Return at most how long the records of changes are together."""
+    values = chain.from_iterable((key, entry or b"", before or b"") for key, entry, before, _ in changes)
+    return sum(map(len, values)) + _HEADERS_BYTES * len(changes)
+
+
 def _oldest(values: dict[str, V]) -> V:
     return next(iter(values.values()))
 
@@ -219,12 +229,19 @@ class Draft:
             ),
         ]
 
-    def files(self, timestamp_ms: int) -> Iterator[FileRecord]:
-        """Yield the records for `fswire.files`."""
+    def files(self, began: int, timestamp_ms: int) -> Iterator[FileRecord]:
+        """Yield the records for `fswire.files`; the chunk began at this raw offset.
+
+        Where one batch does not hold them, whoever reads between two finds the topic complete up to the
+        chunk alone: a path that is changed twice in it is told once, where it is changed last.
+        """
         first = self.tree.moves[0].at if self.tree.moves else None
-        for key, entry, before, at in self.tree.changes():
+        changes = self.tree.changes()
+        split = end_of(began - 1) if self.tree.overtaken and _bytes(changes) > MAX_BYTES else None
+        last = len(changes) - 1
+        for nth, (key, entry, before, at) in enumerate(changes):
             src = just_before(first) if first and at >= first else None
-            yield record(key, entry, before, at, timestamp_ms, src)
+            yield record(key, entry, before, at, timestamp_ms, split if split and nth < last else src)
 
     def offset(self, before: int, after: int) -> list[Record]:
         """Return the record that says where the chunk lies, none for one that changes nothing.

@@ -86,6 +86,8 @@ class Tree:
         self._superseded: set[bytes] = set()
         """Keys in the store whose entries are not to be looked at any more; kept once there are moves."""
         self.moves: list[Move] = []
+        self.overtaken = False
+        """Whether `changes` tell something late: a path that changed again behind other paths."""
         self._base = base
         self._now = At(0, 0)
         self._when: dict[bytes, At] = {}
@@ -158,7 +160,9 @@ class Tree:
             if entry is not None or read[key] is not None
         ]
         found += [(key, None, read[key], when.get(key, now)) for key in gone if read[key] is not None]
-        return sorted(found, key=_at)
+        in_order = sorted(found, key=_at)
+        self.overtaken = bool(self.moves) or in_order != found
+        return in_order
 
     def _follow(self, event: Event, key: bytes, target: bytes | None, at: At) -> None:
         """Take along what is below a path, if it is, or may be, a directory."""

@@ -135,6 +135,11 @@ def punch(project: str, agent: str, marks: Marks, epoch: str, seq: int) -> tuple
     return replace(marks, epochs=_bounded(epochs)[0]), hole
 
 
+def is_open(marks: Marks, gap: str) -> bool:
+    """Tell whether a hole of a gap is still to be filled."""
+    return any(hole.gap == gap for epoch in marks.epochs for hole in epoch.holes)
+
+
 def _advanced(epoch: Epoch, run: Run) -> Epoch:
     begun_ns = epoch.begun_ns if epoch.begun_ns is not None else run.sent_ns
     last_ns = run.last_ns or epoch.last_ns

@@ -123,7 +123,7 @@ def _chunk(
     for record in some:
         batch = stages.time("decode", partial(_decoded, record))
         stages.time("decide and encode", partial(decide, record, batch))
-    files = stages.time("files", lambda: Batches(draft.files(RECEIVED_MS)))
+    files = stages.time("files", lambda: Batches(draft.files(some[0].offset, RECEIVED_MS)))
     stages.time("state", draft.records)
     outputs = chunk.outputs
     appended = {

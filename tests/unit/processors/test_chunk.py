@@ -8,10 +8,12 @@ import pytest
 from agent.event import Batch, Event, Http, Previous, Reply, Stream, decode_batch, encode, event_id
 from processors import chunk as chunk_module
 from processors.chunk import Chunk
+from processors.instants import EARLIEST_NS, LATEST_NS
 from processors.outputs import Addressed
 from processors.position import Position
 from processors.record_batch import Batches
 from processors.state import State
+from processors.watermarks import gap_id
 from tests.unit.processors.raw import (
     DAY_MS,
     RECEIVED_MS,
@@ -172,6 +174,57 @@ def test_bad_event_is_parked_alone_and_leaves_a_hole() -> None:
     mended = make_chunk(on, record(2, batch(event(path="b"), first_seq=2)))
     assert [each["event"] for each in values(mended.outputs.donutwork)] == ["created", "gap_closed"]
     assert values(mended.outputs.donutwork)[0]["late"] is True
+
+
+def test_gap_is_announced_once_however_often_a_bad_event_is_replayed() -> None:
+    """A part of a wider hole that stays bad keeps its gap open; one that got a gap of its own does not."""
+    on = state()
+    commit(on, make_chunk(on, record(0, batch(event()))))
+    commit(on, make_chunk(on, record(1, batch(event(), first_seq=5))))
+    told = []
+
+    def replay(offset: int, first_seq: int, *paths: str) -> None:
+        chunk = make_chunk(
+            on, record(offset, batch(*(event(path=path) for path in paths), first_seq=first_seq))
+        )
+        commit(on, chunk)
+        found = values(chunk.outputs.donutwork)
+        told.append([(each["event"], each.get("gap", {}).get("id")) for each in found])
+
+    whole, apart = (gap_id("p", "agt_1", "e1", seq) for seq in (2, 4))
+    replay(2, 2, "../bad", "good")
+    replay(3, 4, "../bad")
+    replay(4, 4, "../bad")
+    replay(5, 2, "../bad")
+    replay(6, 2, "good")
+    replay(7, 4, "good")
+
+    assert told == [
+        [("created", None)],
+        [("gap", apart)],
+        [],
+        [],
+        [("created", None), ("gap_closed", whole)],
+        [("created", None), ("gap_closed", apart)],
+    ]
+
+
+@pytest.mark.parametrize("time_ns", [EARLIEST_NS - 1, LATEST_NS + 1])
+def test_gap_of_an_event_without_a_possible_time_begins_when_it_was_sent(time_ns: int) -> None:
+    """Nobody looks for it in another century."""
+    chunk = make_chunk(state(), record(0, batch(event(time_ns=time_ns))))
+
+    (gap,) = values(chunk.outputs.donutwork)
+    assert (gap["event"], gap["timestampUtc"]) == ("gap", gap["sentAt"])
+
+
+def test_repeat_of_a_put_that_fills_a_hole_closes_its_gap() -> None:
+    """Nothing is missing any more, though the event itself is none."""
+    on = state()
+    commit(on, make_chunk(on, record(0, batch(put()))))
+    commit(on, make_chunk(on, record(1, batch(event(), first_seq=3))))
+
+    assert names(make_chunk(on, record(2, batch(put(), first_seq=2)))) == ["gap_closed"]
 
 
 def test_event_whose_record_would_be_too_large_is_parked() -> None:

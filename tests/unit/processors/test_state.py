@@ -14,7 +14,7 @@ from agent.event import Http, Reply
 from processors.chunk import RawRecord
 from processors.event_ids import Known
 from processors.position import BEFORE_ALL, Position
-from processors.record_batch import Record
+from processors.record_batch import Batches, Record
 from processors.state import Draft, State
 from processors.state import Record as StateRecord
 from processors.watermarks import Epoch, Marks
@@ -54,6 +54,23 @@ def test_recovery_takes_the_value_before_an_uncommitted_chunk() -> None:
 
     assert held(recovered(log, 10)) == ({}, {})
     assert held(recovered(log, 11)) == ({"p/a": Marks(1, (Epoch("e", 5),))}, {"d" * 32: Known("c", 1)})
+
+
+def places(draft: Draft) -> list[str]:
+    made = Batches(draft.files(5, RECEIVED_MS))
+    return [headers_of(headers)["src"] for _, _, _, headers in records(made)]
+
+
+def test_files_of_a_chunk_of_several_batches_are_complete_with_the_last() -> None:
+    """Who reads between two batches goes on before the chunk: what is told last may have changed first."""
+    stored = Stored()
+    long = "n" * 3_000
+    many = [event("create", f"{long}/{nth}", is_dir=True) for nth in range(200)]
+    small = make_chunk(state(), record(5, batch(event("create", "f"))), stored=stored)
+    large = make_chunk(state(), record(5, batch(*many, event("attribute", f"{long}/0"))), stored=stored)
+
+    assert places(small.draft) == ["5.0.0"]
+    assert places(large.draft) == ["4.2147483647.0"] * 199 + ["5.200.0"]
 
 
 def test_recovery_takes_the_earlier_value_of_a_key_that_had_one() -> None:

@@ -136,6 +136,19 @@ def test_name_that_is_no_utf8_has_a_key_of_its_own() -> None:
     assert not duplicate(known, written("\ufffd", A, path_b64=other))
 
 
+def test_bytes_of_a_former_name_do_not_stay_with_the_new_one() -> None:
+    """A file that was renamed and not seen since has the bytes of the name that it has now, or none."""
+    known = Tree(Stored())
+    former = base64.b64encode(b"\xff").decode()
+    take(known, At(0, 0), written("\ufffd", path_b64=former))
+    take(known, At(0, 1), event("rename", "\ufffd", path_b64=former, renamed_to="f", moved="within"))
+
+    entry = known.get(key("f"))
+    assert entry is not None
+    file = files._decode(entry[48:])
+    assert (file.path, file.path_b64, file.sha256) == ("f", None, A)
+
+
 def test_large_directory_is_rekeyed_after_the_commit_in_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Until then its files are found under their new names, and under no old one."""
     monkeypatch.setattr(moves, "STEP_ENTRIES", 3)
