@@ -89,13 +89,14 @@ async def _replayed(chosen: list[Letter]) -> bool:
     with needs("server"):
         from processors.clickhouse import ClickHouseSettings
         from processors.letters import ReplayRefused, replay
+        from processors.sink_database import RowsRefused
     kafka, clickhouse, refused = KafkaSettings(), ClickHouseSettings(), 0
     for letter in chosen:
         try:
             await replay(letter, kafka, clickhouse)
-        except ReplayRefused as error:
+        except (ReplayRefused, RowsRefused) as error:
             refused += 1
-            print(f"{letter.place}: not replayed: {error}")
+            print(f"{letter.place}: not replayed: {' '.join(str(error).splitlines())}")
         else:
             print(f"{letter.place}: replayed")
     return not refused

@@ -25,6 +25,7 @@ _VIEW = re.compile(r"CREATE MATERIALIZED VIEW IF NOT EXISTS (?P<name>\w+) TO (?P
 _SOURCE = re.compile(r"^FROM (\w+)$", re.MULTILINE)
 _ENGINE = re.compile(r"^ENGINE = (?P<engine>\w*MergeTree)(?:\((?P<arguments>[^)]*)\))?$", re.MULTILINE)
 _COMMENT = re.compile(r"^COMMENT '.*'$", re.MULTILINE)
+_CREATES = re.compile(r"CREATE (?:TABLE|MATERIALIZED VIEW) IF NOT EXISTS (\w+)")
 _DAYS = re.compile(r" TTL toDateTime\(\w+\) \+ toIntervalDay\((\d+)\)")
 # {shard} and {replica} are macros of the servers' configuration, the others ClickHouse's own.
 _OF_EACH_SHARD = "/clickhouse/tables/{shard}/{database}/{table}"
@@ -53,10 +54,20 @@ def everywhere(statement: str, cluster: str | None) -> str:
     return _replicated(head + statement[table.end() :], _OF_ALL, "{shard}-{replica}")
 
 
-def days_kept(created_by: str) -> int:
-    """Return the days in a table's CREATE statement, as `system.tables` shows it; 0: for ever."""
-    found = _DAYS.search(created_by)
-    return int(found[1]) if found else 0
+def creates(statement: str, cluster: str | None) -> list[str]:
+    """Return the names of what `statements` creates."""
+    return [found[1] for each in statements(statement, cluster) if (found := _CREATES.match(each))]
+
+
+def days_kept(engine: str) -> int | None:
+    """Return the days in a table's engine, as `system.tables` shows it in full.
+
+    0: its rows are kept for ever; None: it has a TTL that is none of ours.
+    """
+    if " TTL " not in engine:
+        return 0
+    found = _DAYS.search(engine)
+    return int(found[1]) if found else None
 
 
 def keep(table: str, days: int, cluster: str | None) -> str:

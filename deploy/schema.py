@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Set
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
 from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import Error
 from pydantic import SecretStr
 
 from deploy import ddl
-from processors.clickhouse import ClickHouseSettings, connect
+from processors.clickhouse import ClickHouseSettings, connect, unavailable
 
 _NAME = re.compile(r"(?P<version>\d{4})_(?P<name>\w+)\.sql")
 _RECORD = """\
@@ -26,8 +28,7 @@ CREATE TABLE IF NOT EXISTS schema_migrations
 ENGINE = ReplacingMergeTree
 ORDER BY version
 COMMENT 'What of the schema has been applied'"""
-_CREATED_BY = """\
-SELECT create_table_query FROM system.tables WHERE database = currentDatabase() AND name = {name:String}"""
+_THERE = "SELECT name, engine_full FROM system.tables WHERE database = currentDatabase()"
 
 
 class SchemaRefused(Exception):
@@ -67,10 +68,13 @@ def apply(url: SecretStr, *, keep_days: int | None = None, cluster: str | None =
         client.command(ddl.everywhere(_RECORD, settings.cluster))
         rows = client.query("SELECT version, sha256 FROM schema_migrations FINAL").result_rows
         applied: dict[int, str] = dict(rows)
-        lines = [_apply(client, migration, applied, settings.cluster) for migration in migrations()]
+        there = _there(client).keys()
+        lines = [_apply(client, migration, applied, there, settings.cluster) for migration in migrations()]
         if settings.keep_days is not None:
             lines += _keep(client, settings.keep_days, settings.cluster)
         return lines
+    except Error as error:
+        raise unavailable(settings, error) from None
     finally:
         client.close()
 
@@ -88,20 +92,27 @@ def migrations() -> list[Migration]:
 
 def _keep(client: Client, days: int, cluster: str | None) -> list[str]:
     """Give the tables that grow their TTL, or take it away; return a line for each that was changed."""
-    lines = []
+    lines, engines = [], _there(client)
     for table in ddl.KEPT:
-        created_by = client.query(_CREATED_BY, parameters={"name": ddl.stored(table, cluster)}).first_row[0]
-        if ddl.days_kept(created_by) != days:
+        if ddl.days_kept(engines[ddl.stored(table, cluster)]) != days:
             client.command(ddl.keep(table, days, cluster))
             lines.append(f"{table}: rows are kept for {f'{days} days' if days else 'ever'}")
     return lines
 
 
-def _apply(client: Client, migration: Migration, applied: dict[int, str], cluster: str | None) -> str:
+def _there(client: Client) -> dict[str, str]:
+    """Return the engine of every table and view of the database."""
+    return dict(client.query(_THERE).result_rows)
+
+
+def _apply(
+    client: Client, migration: Migration, applied: dict[int, str], there: Set[str], cluster: str | None
+) -> str:
+    """Execute a migration that was not yet, or whose table somebody dropped; say what was done."""
     before = applied.get(migration.version)
-    if before == migration.sha256:
+    if before == migration.sha256 and there >= set(ddl.creates(migration.statement, cluster)):
         return f"{migration}: already applied"
-    if before is not None:
+    if before not in (None, migration.sha256):
         raise SchemaRefused(
             f"{migration} was applied in another form: add a migration instead of changing one"
         )

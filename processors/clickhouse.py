@@ -18,6 +18,8 @@ logging.getLogger("clickhouse_connect").setLevel(logging.ERROR)
 
 _AUTHENTICATION_FAILED = 516
 _UNKNOWN_DATABASE = 81
+MAX_KEEP_DAYS = 18_250
+"""50 years: ClickHouse reckons when a row goes in 32 bits, and what is due after 2106 would go at once."""
 
 
 class ClickHouseSettings(BaseSettings):
@@ -29,14 +31,18 @@ class ClickHouseSettings(BaseSettings):
     """`http[s]://user:password@host:port/database`; user and password percent-encoded."""
     cluster: str | None = Field(default=None, pattern="^[A-Za-z0-9_.{}-]+$")
     """Where `fswire schema apply` makes the tables: on every server of this cluster; unset: on one."""
-    keep_days: int | None = Field(default=None, ge=0)
+    keep_days: int | None = Field(default=None, ge=0, le=MAX_KEEP_DAYS)
     """After which `fswire schema apply` has rows dropped, 0: never; unset: it leaves that as it is."""
 
     @field_validator("url")
     @classmethod
     def _has_a_host(cls, url: SecretStr) -> SecretStr:
-        parts = urlsplit(url.get_secret_value())
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        try:
+            parts = urlsplit(url.get_secret_value())
+            complete = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        except ValueError:  # of an unquoted password it would tell a part
+            complete = False
+        if not complete:
             raise ValueError("expected http://user:password@host:port/database, or https")
         return url
 

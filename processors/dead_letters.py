@@ -19,7 +19,7 @@ REPLAYED = "replayed"
 """Reason of a mark; its topic, partition and offset are the letter's own."""
 
 
-class DeadLetter(msgspec.Struct, frozen=True):
+class DeadLetter(msgspec.Struct, frozen=True, omit_defaults=True):
     """A record of `fswire.dead-letters`, keyed by `topic/partition`."""
 
     topic: str
@@ -37,6 +37,8 @@ class DeadLetter(msgspec.Struct, frozen=True):
     size: int
     """Length of the whole value."""
     received: str
+    src: str | None = None
+    """Of a normalised record: what its header `src` said."""
 
 
 class Parked(msgspec.Struct, frozen=True):
@@ -57,7 +59,7 @@ def key(record: Parked) -> bytes:
     return f"{record.topic}/{record.partition}".encode()
 
 
-def letter(record: Parked, value: bytes | None, refusal: Refusal) -> bytes:
+def letter(record: Parked, value: bytes | None, refusal: Refusal, src: str | None = None) -> bytes:
     """Return the encoded dead letter of a record or of a part of it."""
     shown = value[:MAX_BYTES] if value is not None else None
     return _encode(
@@ -72,6 +74,7 @@ def letter(record: Parked, value: bytes | None, refusal: Refusal) -> bytes:
             value is not None and len(value) > MAX_BYTES,
             len(value) if value is not None else 0,
             iso_of_ms(record.received_ms),
+            src,
         )
     )
 
@@ -79,7 +82,7 @@ def letter(record: Parked, value: bytes | None, refusal: Refusal) -> bytes:
 def mark(tried: DeadLetter, topic: str, partition: int, offset: int, now_ms: int) -> bytes:
     """Return the record that marks a letter as replayed, which stands at that place of the dead letters."""
     place = {"topic": topic, "partition": partition, "offset": offset, "received": iso_of_ms(now_ms)}
-    nothing = {"value_b64": None, "truncated": False, "size": 0}
+    nothing = {"value_b64": None, "truncated": False, "size": 0, "src": None}
     said = {"reason": REPLAYED, "detail": f"parked as {tried.reason}, tried again"}
     return _encode(msgspec.structs.replace(tried, **place, **nothing, **said))
 

@@ -8,7 +8,6 @@ a letter says that it was.
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import time
 from collections.abc import AsyncIterator
@@ -19,12 +18,16 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from agent.event import decode_batch
 from agent.kafka import MAX_RECORD_BYTES, KafkaSettings, partition_of
-from processors import dead_letters, rows, tables, topics
-from processors.clickhouse import ClickHouseSettings, connect
+from processors import dead_letters, tables, topics
+from processors.clickhouse import ClickHouseSettings
 from processors.dead_letters import REPLAYED, DeadLetter
+from processors.plan import SRC_HEADER, Plan
 from processors.recovery import reading
+from processors.rows import Row, Table
+from processors.sink_database import Database
 
 _POLL_MS = 1_000
+_NO_BATCH = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 class ReplayRefused(Exception):
@@ -90,8 +93,8 @@ async def read(kafka: KafkaSettings) -> AsyncIterator[Letter]:
         auto_offset_reset="earliest",
         max_partition_fetch_bytes=2 * MAX_RECORD_BYTES,
     )
-    await consumer.start()
     try:
+        await consumer.start()
         for partition in sorted(consumer.assignment(), key=lambda each: each.partition):
             async for letter in _read_partition(consumer, partition):
                 yield letter
@@ -135,7 +138,7 @@ def aimed_at(letter: Letter) -> str:
     """Return the project into which a replay would bring events: its batch's own where it is one."""
     try:
         return decode_batch(letter.value or b"").project
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except _NO_BATCH:
         return letter.project
 
 
@@ -155,7 +158,10 @@ async def replay(letter: Letter, kafka: KafkaSettings, clickhouse: ClickHouseSet
 async def _try_again(letter: Letter, kafka: KafkaSettings, clickhouse: ClickHouseSettings) -> None:
     content, value = letter.content, letter.value
     if value is None:
-        raise ReplayRefused("its bytes are not there: it says that records were lost")
+        lost = content.reason == "expired"
+        raise ReplayRefused(
+            "its bytes are not there: it says that records were lost" if lost else "the record had no value"
+        )
     if content.truncated:
         raise ReplayRefused(f"only {len(value)} of its {content.size} bytes were kept")
     if content.topic == kafka.topic(topics.RAW):
@@ -163,16 +169,18 @@ async def _try_again(letter: Letter, kafka: KafkaSettings, clickhouse: ClickHous
         return
     if content.topic == kafka.topic(topics.TRANSFER_COMMANDS):
         raise ReplayRefused("later commands were decided without it: make the request again")
-    table = next((each for each in tables.TABLES if kafka.topic(each.topic) == content.topic), None)
+    row = _row(letter, value)
+    of_topic = (each for each in tables.TABLES if kafka.topic(each.topic) == content.topic)
+    table = next((each for each in of_topic if each.takes(row)), None)
     if table is None:
-        raise ReplayRefused(f"nothing is known of topic {content.topic}")
-    await asyncio.to_thread(_to_table, letter, value, table, clickhouse)
+        raise ReplayRefused(f"nothing is known of topic {content.topic}, or of such a record of it")
+    await _to_table(letter, row, table, clickhouse)
 
 
 async def _to_raw(value: bytes, kafka: KafkaSettings) -> None:
     try:
         project = decode_batch(value).project
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except _NO_BATCH as error:
         raise ReplayRefused(f"it still is no batch: {error}") from error
     topic = kafka.topic(topics.RAW)
     async with AIOKafkaProducer(**kafka.producer()) as producer:
@@ -182,28 +190,23 @@ async def _to_raw(value: bytes, kafka: KafkaSettings) -> None:
         )
 
 
-class _Row(NamedTuple):
-    """What `rows.body` asks of a record."""
-
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: tuple[tuple[str, bytes], ...] = ()
-
-
-def _to_table(letter: Letter, value: bytes, table: rows.Table, clickhouse: ClickHouseSettings) -> None:
-    content = letter.content
-    row = _Row(content.offset, 0, None, value)
+async def _to_table(letter: Letter, row: Row, table: Table, clickhouse: ClickHouseSettings) -> None:
+    content, only = letter.content, Plan(row.offset, row.offset)
     problem = table.unusable(row)
     if problem is not None:
         raise ReplayRefused(problem)
-    client = connect(clickhouse)
+    database = Database(clickhouse)
     try:
-        place = {"topic": content.topic, "partition": content.partition}
-        bounds = {"first": content.offset, "last": content.offset}
-        if not client.query(table.present, parameters=place | bounds).result_rows:
-            insert = table.insert(content.topic, content.partition)
-            client.command(insert, data=table.body([row]), settings=rows.SETTINGS)
+        if not await database.present(table, content.topic, content.partition, only):
+            token = only.token(content.topic, content.partition)
+            await database.insert(table, content.topic, content.partition, [row], token)
     finally:
-        client.close()
+        await database.close()
+
+
+def _row(letter: Letter, value: bytes) -> Row:
+    """Return the record that was parked, as the sink held it."""
+    content = letter.content
+    key = base64.b64decode(content.key_b64) if content.key_b64 is not None else None
+    headers = [(SRC_HEADER, content.src.encode())] if content.src is not None else []
+    return Row(content.offset, value, key, 0, headers)

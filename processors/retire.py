@@ -29,7 +29,7 @@ async def retire(kafka: KafkaSettings, agent: str) -> list[str]:
         await producer.start()
         places = [TopicPartition(topic, number) for number in await producer.partitions_for(topic)]
         async with reading(kafka) as consumer:
-            found = await _heartbeats(consumer, places, f"{agent}/".encode())
+            found = await _heartbeats(consumer, places, agent.encode())
         if not found:
             raise UnknownAgent(
                 f"no agent {agent!r} has sent a heartbeat: the table agents has those there are"
@@ -42,9 +42,9 @@ async def retire(kafka: KafkaSettings, agent: str) -> list[str]:
 
 
 async def _heartbeats(
-    consumer: AIOKafkaConsumer, places: list[TopicPartition], prefix: bytes
+    consumer: AIOKafkaConsumer, places: list[TopicPartition], agent: bytes
 ) -> dict[bytes, TopicPartition]:
-    """Return where the heartbeats are whose keys begin so, those that were taken out already left out."""
+    """Return where the heartbeats of an agent are, those that were taken out already left out."""
     consumer.assign(places)
     ends = await consumer.end_offsets(places)
     await consumer.seek_to_beginning(*places)
@@ -52,14 +52,14 @@ async def _heartbeats(
     while any([await consumer.position(place) < ends[place] for place in places]):
         for place, records in (await consumer.getmany(timeout_ms=_POLL_MS)).items():
             for record in records:
-                _note(found, place, record.key or b"", record.value, prefix)
+                _note(found, place, record.key or b"", record.value, agent)
     return found
 
 
 def _note(
-    found: dict[bytes, TopicPartition], place: TopicPartition, key: bytes, value: bytes | None, prefix: bytes
+    found: dict[bytes, TopicPartition], place: TopicPartition, key: bytes, value: bytes | None, agent: bytes
 ) -> None:
     if value is None:
         found.pop(key, None)
-    elif key.startswith(prefix):
+    elif key.rpartition(b"/")[0] == agent and not key.startswith(b"session/"):
         found[key] = place

@@ -82,6 +82,7 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]
         kafka: KafkaSettings,
         clickhouse: ClickHouseSettings,
         suffix: str = "",
+        throughput: Throughput | None = None,
     ) -> None:
         self._settings = settings.model_copy(update={"group": settings.group + suffix})
         self._kafka = kafka
@@ -103,7 +104,7 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]
         self._database = Database(clickhouse)
         self._parking = Parking(kafka)
         self._outage = Outage()
-        self._throughput = Throughput("sink")
+        self._throughput = throughput or Throughput("sink")
         self._sinks: dict[TopicPartition, PartitionSink] = {}
         self._tasks: dict[TopicPartition, asyncio.Task[None]] = {}
         self._stopping = asyncio.Event()
@@ -296,7 +297,8 @@ def to_pause(sinks: Mapping[TopicPartition, PartitionSink], held_bytes: int) -> 
 
 async def _run() -> None:
     settings = SinkSettings(), KafkaSettings(), ClickHouseSettings()
-    sinks = [Sink(*settings, suffix) for suffix in tables.GROUPS]
+    throughput = Throughput("sink")  # one count of the process: who reads its log takes differences
+    sinks = [Sink(*settings, suffix, throughput) for suffix in tables.GROUPS]
 
     def stop() -> None:
         for sink in sinks:

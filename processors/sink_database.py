@@ -21,8 +21,8 @@ from processors.rows import KafkaRecord, Table
 
 _OF_A_ROW = frozenset(
     (
-        *(6, 25, 26, 27, 33, 38, 41, 53, 69, 70, 72, 117, 130, 131, 321, 349, 376, 395, 407),
-        *(441, 467, 675, 676, 691),
+        *(6, 25, 26, 27, 33, 38, 41, 53, 69, 70, 72, 117, 130, 131, 306, 321, 349, 376, 395, 407),
+        *(441, 467, 469, 675, 676, 691),
     )
 )
 """ClickHouse's codes for text that does not parse or fit, and for the check that the INSERT itself makes."""

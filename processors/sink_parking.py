@@ -11,6 +11,7 @@ from agent.kafka import KafkaSettings
 from processors import dead_letters, topics
 from processors.dead_letters import Parked
 from processors.decode import Refusal
+from processors.plan import src_of
 from processors.rows import KafkaRecord
 
 
@@ -29,7 +30,8 @@ class Parking:
         self._log.error(
             "parked a record", topic=topic, partition=partition, offset=record.offset, detail=detail[:200]
         )
-        await self._send(parked, record.value, Refusal("refused_row", detail))
+        src = src_of(record)
+        await self._send(parked, record.value, Refusal("refused_row", detail), str(src) if src else None)
 
     async def expired(self, topic: str, partition: int, first: int, last: int, now_ms: int) -> None:
         """Note that records were deleted by the broker before they became rows."""
@@ -42,11 +44,13 @@ class Parking:
         if self._producer is not None:
             await self._producer.stop()
 
-    async def _send(self, parked: Parked, value: bytes | None, refusal: Refusal) -> None:
+    async def _send(
+        self, parked: Parked, value: bytes | None, refusal: Refusal, src: str | None = None
+    ) -> None:
         producer = await self._started()
         await producer.send_and_wait(
             self._kafka.topic(topics.DEAD_LETTERS),
-            dead_letters.letter(parked, value, refusal),
+            dead_letters.letter(parked, value, refusal, src),
             key=dead_letters.key(parked),
         )
 

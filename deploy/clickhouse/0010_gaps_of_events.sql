@@ -6,6 +6,6 @@ AS SELECT project_id, JSONExtractString(details, 'gap', 'id') AS gap_id,
     maxOrNullIf(occurred, event = 'gap') AS opened,
     maxOrNullIf(occurred, event = 'gap_closed') AS closed
 FROM events
-WHERE event IN ('gap', 'gap_closed')
+WHERE event IN ('gap', 'gap_closed') AND gap_id != ''
 GROUP BY project_id, gap_id
 COMMENT 'Fills gaps';

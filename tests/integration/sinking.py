@@ -21,7 +21,7 @@ from pydantic import SecretStr
 
 from agent.kafka import KafkaSettings
 from deploy import schema
-from processors import topics, topics_apply
+from processors import letters, topics, topics_apply
 from processors.donutwork import Record
 from processors.sink import Sink, SinkSettings
 from tests.integration.databases import StoreProcess, running_store
@@ -79,6 +79,11 @@ class Line:
             return list(client.query(query, parameters={"topic": self.topic}).result_rows)
         finally:
             client.close()
+
+    def alter(self, statement: str) -> None:
+        client = self.store.place.connect()
+        client.command(statement)
+        client.close()
 
 
 @contextmanager
@@ -217,3 +222,10 @@ async def dead_letters(line: Line) -> list[dict[str, Any]]:
         return letters
     finally:
         await consumer.stop()
+
+
+async def replay_all(line: Line) -> None:
+    """Replay every dead letter; the first that is refused again is the last that is tried."""
+    held = [letter async for letter in letters.read(line.kafka) if letter.marks is None]
+    for letter in held:
+        await letters.replay(letter, line.kafka, line.store.place.settings)

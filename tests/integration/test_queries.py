@@ -14,7 +14,7 @@ import msgspec
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from agent.event import Actor, Batch, Event, Gap, encode
+from agent.event import Actor, Batch, Event, Former, Gap, encode
 from agent.kafka import partition_of
 from processors import fleet, transfer_records
 from processors.instants import iso
@@ -44,7 +44,10 @@ def _events(began_ns: int) -> list[Event]:
     """A project's history: the tenth second lies between its halves."""
     root = Actor(pid=7, uid=0, exe="/usr/sbin/useradd")
     return [
-        Event("closeWrite", "etc/passwd", began_ns, size=10, sha256=A, hash_status="ok", written=True),
+        Event(
+            "closeWrite", "etc/passwd", began_ns, size=10, sha256=A, hash_status="ok", written=True,
+            previous=Former(size=4),
+        ),
         Event("create", "src/app.py", began_ns + _S, size=5, file_id="77", sha256=B, hash_status="ok"),
         Event("create", "src/copy.py", began_ns + _S, size=5, sha256=B, hash_status="ok"),
         Event("create", "src/gone.py", began_ns + _S, size=5, sha256=B, hash_status="ok"),
@@ -133,7 +136,9 @@ def history(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> History:
 
 FOUND: dict[str, tuple[list[str], str]] = {
     "Who changed a file last": (["occurred", "event", "host", "uid", "exe", "key_id"], "modified"),
-    "The history of a path": (["occurred", "event", "size", "content", "duplicate", "event_id"], A),
+    "The history of a path": (
+        ["occurred", "event", "path", "size", "content", "duplicate", "event_id"], A,
+    ),
     "The history of a file through its renames": (
         ["occurred", "event", "path", "renamed_to", "size"], "src/app.py",
     ),
@@ -206,6 +211,30 @@ def test_query_is_answered_by_the_api(stack: Stack, history: History, title: str
         columns,
     ), answer
     assert bool(found["rows"]) == (title not in OF_NO_PROJECT)
+
+
+def test_rename_over_a_file_is_of_its_history(stack: Stack, history: History) -> None:
+    """What another name became is told under that one, and the last to change it is who renamed."""
+    titles = ("Who changed a file last", "The history of a path")
+    queries = [_here(QUERIES[title].replace("etc/passwd", "src/main.py"), history) for title in titles]
+
+    found = [stack.query(query).splitlines() for query in queries]
+
+    assert [[row.split("\t")[1] for row in rows] for rows in found] == [["renamed"], ["renamed"]]
+
+
+def test_growth_is_told_from_the_size_before_the_first_change(stack: Stack, history: History) -> None:
+    """Also of a file that was told of once."""
+    rows = stack.query(_here(QUERIES["Files that grew most"], history)).splitlines()
+
+    assert [row.split("\t") for row in rows] == [["etc/passwd", "4", "60", "56"]]
+
+
+def test_what_lies_in_no_directory_is_none(stack: Stack, history: History) -> None:
+    """An event of a directory at the root is not one in it."""
+    rows = stack.query(_here(QUERIES["Churn by directory"], history)).splitlines()
+
+    assert [row.split("\t")[:2] for row in rows] == [["src", "5"], ["etc", "3"], ["", "1"]]
 
 
 def test_tree_of_a_moment_is_what_was_there_then(stack: Stack, history: History) -> None:

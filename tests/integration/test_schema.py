@@ -8,10 +8,10 @@ from importlib import resources
 from typing import Any
 
 import pytest
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 
 from deploy import ddl, ports, schema
-from processors.clickhouse import ClickHouseUnavailable
+from processors.clickhouse import MAX_KEEP_DAYS, ClickHouseUnavailable
 from tests.integration.databases import Place, StoreProcess, running_store
 
 pytestmark = pytest.mark.stack
@@ -109,11 +109,11 @@ def test_activity_counts_events_of_every_year_in_its_minute(client: Any) -> None
     assert tuple(counted) == (4800, 9600, 2, 19_200, *times, 0)
 
 
-def _days(client: Any) -> dict[str, int]:
-    created = client.query(
-        "SELECT name, create_table_query FROM system.tables WHERE database = currentDatabase()"
+def _days(client: Any) -> dict[str, int | None]:
+    engines = client.query(
+        "SELECT name, engine_full FROM system.tables WHERE database = currentDatabase()"
     ).result_rows
-    return {name: days for name, query in created if (days := ddl.days_kept(query))}
+    return {name: days for name, engine in engines if (days := ddl.days_kept(engine)) != 0}
 
 
 def test_rows_are_kept_for_ever_until_days_are_set(store: StoreProcess, client: Any) -> None:
@@ -134,6 +134,44 @@ def test_rows_are_kept_for_ever_until_days_are_set(store: StoreProcess, client: 
     assert _days(client) == {}
     whole = "SELECT name FROM system.tables WHERE engine_full LIKE '%ttl_only_drop_parts = 1%'"
     assert {row[0] for row in client.query(whole).result_rows} == set(ddl.KEPT)
+
+
+def test_ttl_of_another_form_is_taken_away(store: StoreProcess, client: Any) -> None:
+    """For ever is for ever, also where somebody has altered a table by hand."""
+    client.command("ALTER TABLE latency MODIFY TTL toDateTime(minute) + toIntervalMonth(3)")
+
+    lines = schema.apply(SecretStr(store.place.url), keep_days=0)[len(schema.migrations()) :]
+
+    assert lines == ["latency: rows are kept for ever"]
+    assert _days(client) == {}
+
+
+def test_days_are_bounded_by_what_can_be_reckoned(store: StoreProcess) -> None:
+    """Beyond 2106 the moment at which a row goes would wrap around, and every row would go at once."""
+    url = SecretStr(store.place.url)
+
+    with pytest.raises(ValidationError, match="18250"):
+        schema.apply(url, keep_days=MAX_KEEP_DAYS + 1)
+
+
+def test_dropped_table_and_view_are_made_again(store: StoreProcess, client: Any) -> None:
+    """What is missing is created, although it was applied before; the rest stays as it is."""
+    client.command("DROP TABLE audit")
+    client.command("DROP TABLE latency_of_events")
+
+    lines = schema.apply(SecretStr(store.place.url), keep_days=0)
+
+    assert [line for line in lines if "already applied" not in line] == [
+        "0012_latency_of_events: applied",
+        "0013_audit: applied",
+    ]
+    assert client.command("SELECT count() FROM schema_migrations FINAL") == len(schema.migrations())
+
+
+def test_refusal_of_the_database_is_told(store: StoreProcess) -> None:
+    """In the words of ClickHouse, and with the place."""
+    with pytest.raises(ClickHouseUnavailable, match="nowhere"):
+        schema.apply(SecretStr(store.place.url), cluster="nowhere")
 
 
 def test_expired_rows_are_dropped(store: StoreProcess, client: Any) -> None:

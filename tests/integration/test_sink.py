@@ -12,7 +12,10 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from processors import topics
+from processors.rows import Row
 from processors.sink import Sink, SinkSettings
+from processors.sink_database import RowsRefused
+from processors.sink_parking import Parking
 from tests.integration.sinking import (
     AWAIT_S,
     PARTITIONS,
@@ -20,6 +23,7 @@ from tests.integration.sinking import (
     await_rows,
     dead_letters,
     produce,
+    replay_all,
     sink_process,
     sink_until,
     value_of,
@@ -65,17 +69,57 @@ def test_bad_records_are_parked(line: Line) -> None:
         7: b'{"eventId":"x","projectId":"p","filesize":"much"}',
         11: b'{"eventId":"x"}',
         12: b'{"eventId":"x","projectId":"p","sha256":"' + b"a" * 70 + b'"}',
+        13: b'{"eventId":"x","projectId":"p","unknown":' + b"[" * 3000 + b"]" * 3000 + b"}",
     }
     asyncio.run(produce(line, [bad.get(number, value_of(number)) for number in range(20)]))
 
-    asyncio.run(sink_until(line, lambda: line.arrived() >= 15))
+    asyncio.run(sink_until(line, lambda: line.arrived() >= 20 - len(bad)))
 
     assert line.events() == [(0, number) for number in range(20) if number not in bad]
-    letters = asyncio.run(dead_letters(line))
-    assert sorted(letter["offset"] for letter in letters) == sorted(bad)
-    assert {(letter["topic"], letter["partition"], letter["reason"]) for letter in letters} == {
+    parked = asyncio.run(dead_letters(line))
+    assert sorted(letter["offset"] for letter in parked) == sorted(bad)
+    assert {(letter["topic"], letter["partition"], letter["reason"]) for letter in parked} == {
         (line.topic, 0, "refused_row")
     }
+
+
+def test_refused_row_is_replayed_once_the_fault_is_mended(line: Line) -> None:
+    """Refused while the fault is there; then one row as it would have been, however often it is asked."""
+
+    line.alter("ALTER TABLE events ADD CONSTRAINT fault CHECK path != 'a/3'")
+    try:
+        asyncio.run(produce(line, [value_of(number) for number in range(5)]))
+        asyncio.run(sink_until(line, lambda: line.arrived() >= 4))
+        with pytest.raises(RowsRefused, match="fault"):
+            asyncio.run(replay_all(line))
+    finally:
+        line.alter("ALTER TABLE events DROP CONSTRAINT fault")
+
+    asyncio.run(replay_all(line))
+    asyncio.run(replay_all(line))
+
+    assert line.events() == [(0, number) for number in range(5)]
+    assert line.query("SELECT src FROM events WHERE kafka_topic = {topic:String} AND kafka_offset = 3") == [
+        ("3.0.0",)
+    ]
+
+
+def test_replayed_row_goes_into_its_own_table(line: Line) -> None:
+    """Also where its topic has records of two."""
+    topic = line.kafka.topic(topics.AGENTS)
+    row = Row(7, b'{"agent":"agt_1","projectId":"proj"}', b"agt_1/proj", 0)
+
+    async def park_and_replay() -> None:
+        parking = Parking(line.kafka)
+        await parking.park(topic, 0, row, "why")
+        await parking.close()
+        await replay_all(line)
+
+    asyncio.run(park_and_replay())
+
+    assert line.query(f"SELECT agent, kafka_offset FROM agents FINAL WHERE kafka_topic = '{topic}'") == [
+        ("agt_1", 7)
+    ]
 
 
 def test_sessions_become_rows(line: Line) -> None:
@@ -108,7 +152,11 @@ def test_sessions_become_rows(line: Line) -> None:
 
 
 def test_heartbeats_and_sessions_of_every_partition_become_rows(line: Line, tmp_path: Path) -> None:
-    """Their topic is read by two groups of one process: neither keeps a partition from the other."""
+    """Their topic is read by two groups of one process: neither keeps a partition from the other.
+
+    The log has one count of both, from which `fswire up` tells how many there are in a second.
+    """
+    log = tmp_path / "sink.log"
 
     def rows_are_there() -> bool:
         found = [line.query(f"SELECT count() FROM {table} {of_topic}") for table in ("sessions", "agents")]
@@ -127,10 +175,16 @@ def test_heartbeats_and_sessions_of_every_partition_become_rows(line: Line, tmp_
 
     asyncio.run(produce())
 
-    with sink_process(line, tmp_path / "sink.log") as process:
-        await_rows(rows_are_there, process, tmp_path / "sink.log")
+    def counted() -> list[int]:
+        told = map(json.loads, log.read_text().splitlines())
+        return [each["events"] for each in told if each["event"] == "throughput"]
+
+    with sink_process(line, log) as process:
+        await_rows(rows_are_there, process, log)
+        await_rows(lambda: 2 * PARTITIONS in counted(), process, log, 30)
 
     assert rows_are_there()
+    assert counted() == sorted(counted())
 
 
 def test_row_is_visible_within_a_second(line: Line) -> None:

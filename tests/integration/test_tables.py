@@ -165,6 +165,15 @@ def test_gap_is_one_row_from_its_opening_to_its_end(stack: Stack, project: str) 
     assert found == [["gap_1", "d", "overflow", "0", "0"], ["gap_2", "", "journal_full", "1", "0"]]
 
 
+def test_event_that_somebody_calls_gap_is_none(stack: Stack, project: str) -> None:
+    """Names of reported events are free: what has no gap's id would stay open for ever."""
+    put(stack, project, filename="f", event="gap")
+
+    of = f"WHERE project_id = '{project}'"
+    stack.await_rows(f"SELECT count() FROM events {of} AND event = 'gap'", 1)
+    assert rows(stack, f"SELECT count() FROM gaps {of}") == [["0"]]
+
+
 def test_activity_and_latency_add_up(stack: Stack, project: str) -> None:
     """Whatever is in `events` is counted once, by minute and by event."""
     for number in range(5):

@@ -69,6 +69,19 @@ def test_table_that_is_everywhere_has_one_place_in_keeper() -> None:
     assert "('/clickhouse/tables/all/{database}/{table}', '{shard}-{replica}', " in statement
 
 
+@pytest.mark.parametrize(
+    ("statement", "cluster", "names"),
+    [
+        (FILES, None, ["files"]),
+        (FILES, "fleet", ["files_local", "files"]),
+        (VIEW, "fleet", ["activity_of_events"]),
+    ],
+)
+def test_what_a_statement_creates_is_named(statement: str, cluster: str | None, names: list[str]) -> None:
+    """So that what was dropped is noticed."""
+    assert ddl.creates(statement, cluster) == names
+
+
 def test_statement_of_another_kind_is_an_error() -> None:
     """What is neither table nor view would be made on one server only."""
     with pytest.raises(ValueError, match="neither a table nor a view: ALTER"):
@@ -94,3 +107,4 @@ def test_days_are_read_from_what_created_a_table() -> None:
 
     assert ddl.days_kept(created) == 30
     assert ddl.days_kept("… ORDER BY a SETTINGS index_granularity = 8192") == 0
+    assert ddl.days_kept("… ORDER BY a TTL toDateTime(received) + toIntervalMonth(3) SETTINGS …") is None
