@@ -30,6 +30,12 @@ def chosen(accept: bytes | None, offered: Mapping[str, T]) -> T:
     return best
 
 
+def named(accept: str, media_type: str) -> float:
+    """Return how much a client likes a media type that its header names itself, 0.0 where it does not."""
+    ranges = [each for part in accept[:MAX_CHARS].split(",") if (each := _range(part))]
+    return max((liked for kind, subtype, liked in ranges if f"{kind}/{subtype}" == media_type), default=0.0)
+
+
 def _range(part: str) -> tuple[str, str, float] | None:
     found = _RANGE.fullmatch(part)
     if found is None:

@@ -9,10 +9,20 @@ from collections.abc import Mapping
 
 from starlette.responses import Response
 
+from api.accept import named
 from api.errors import ApiError, Unavailable
 
+EVENT_SOURCE = "text/event-source"
+"""Qumulo's own, the default."""
 EVENT_STREAM = "text/event-stream"
 _RETRY_MS = 3_000
+
+
+def wants_event_stream(headers: Mapping[str, str]) -> bool:
+    """Tell whether a client asks for `text/event-stream` by name; a wildcard is no such wish."""
+    accept = headers.get("accept", "")
+    liked = named(accept, EVENT_STREAM)
+    return liked > 0 and liked >= named(accept, EVENT_SOURCE)
 
 
 def come_again(headers: Mapping[str, str], error: ApiError) -> Response | None:
@@ -20,7 +30,7 @@ def come_again(headers: Mapping[str, str], error: ApiError) -> Response | None:
 
     `headers` are the request's: `Last-Event-ID` is sent by those alone to whom a stream gave one.
     """
-    begun = EVENT_STREAM in headers.get("accept", "") and "last-event-id" in headers
+    begun = wants_event_stream(headers) and "last-event-id" in headers
     if not begun or not isinstance(error, Unavailable):
         return None
     told = {"content-type": EVENT_STREAM, "cache-control": "no-store"}

@@ -14,10 +14,10 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from api import auth, visit
-from api.come_again import EVENT_STREAM
+from api.come_again import EVENT_SOURCE, EVENT_STREAM, wants_event_stream
 from api.errors import ApiError, BadRequest
 from api.live import Hub, Interest, Position
-from api.notify_stream import EVENT_SOURCE, Stream, Terms, resumed
+from api.notify_stream import Stream, Terms, resumed
 from api.notify_view import TYPES, Watch
 from api.qumulo_errors import (
     NoSuchEntry,
@@ -30,7 +30,7 @@ from api.qumulo_errors import (
 from api.qumulo_ref import Asked
 from api.settings import ApiSettings
 from api.tree_rows import Node
-from api.virtual_tree import VirtualTree
+from api.virtual_tree import VirtualTree, root, written
 from processors import topics
 from processors.registry import Key, Registry
 
@@ -58,15 +58,17 @@ class Notify:
         """Return the stream that is asked for. Raises ApiError where there is none to be had."""
         given = _parameters(asked.query)
         types, recursive = _types(given), self._recursive(given)
-        with_ids = EVENT_STREAM in request.headers.get("accept", "")
-        if request.method == "HEAD":
-            return Response(headers={"content-type": EVENT_STREAM if with_ids else EVENT_SOURCE})
-        if len(self._hub.subscriptions) >= self._settings.max_watchers:
+        with_ids = wants_event_stream(request.headers)
+        if request.method != "HEAD" and len(self._hub.subscriptions) >= self._settings.max_watchers:
             raise TooManyWatchers("too many watchers on this server: try again later, or another one")
         last_id = request.headers.get("last-event-id") if with_ids else None
-        after, moved_to = resumed(last_id) if last_id else (None, None)
-        node = await self._directory(asked, key, moved_to)
+        after, known = resumed(last_id, _named(asked)) if last_id else (None, "")
+        node = _known(known) if known else await self._directory(asked, key)
+        if node.project is not None and not self._tree.sees(key, node.project):
+            raise NoSuchEntry("no such file or directory")
         visit.note(project=node.project or "", path=node.path)
+        if request.method == "HEAD":
+            return Response(headers={"content-type": EVENT_STREAM if with_ids else EVENT_SOURCE})
         if after is None:
             self._check_overrun(key, node)
         watch = Watch(node.path, recursive, types)
@@ -81,7 +83,7 @@ class Notify:
         return Terms(
             watch=watch,
             interests=_interests(key, node, recursive=watch.recursive),
-            named="" if asked.path is None else node.path,
+            named=_named(asked),
             with_ids=with_ids,
             after=after,
             keep_alive_s=self._settings.keep_alive_s,
@@ -100,13 +102,7 @@ class Notify:
             raise RecursionDisabled("recursive change notify is disabled by the file system's settings")
         return recursive and mode != "DISABLED_IGNORE"
 
-    async def _directory(self, asked: Asked, key: Key, moved_to: str | None) -> Node:
-        """A directory that an id tells of was there when the id was given: the log says what became of it."""
-        if moved_to is not None:
-            project = moved_to.split("/")[1]
-            if not self._tree.sees(key, project):
-                raise NoSuchEntry("no such file or directory")
-            return Node(moved_to, "", is_dir=True, project=project)
+    async def _directory(self, asked: Asked, key: Key) -> Node:
         node = existing(await self._tree.find(asked.path, asked.id, key))
         if not node.is_dir:
             raise NotADirectory(f"{node.path} is not a directory")
@@ -128,6 +124,17 @@ class Notify:
         at = self._overruns.pop((key.id, node.path), None)
         if at is not None and time.monotonic() - at < _REMEMBERED_S:
             raise Overrun("the stream before did not keep up and was cut off: list the directory again")
+
+
+def _named(asked: Asked) -> str:
+    return "" if asked.path is None else written(asked.path)
+
+
+def _known(directory: str) -> Node:
+    """Return a directory of which an id tells: it was there, and the log says what became of it."""
+    path = written(directory.encode())
+    project = path[1:].partition("/")[0]
+    return Node(path, "", is_dir=True, project=project) if project else root()
 
 
 def _parameters(query: bytes) -> dict[str, str]:

@@ -18,7 +18,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from api import at_once
 from api.at_once import Write
-from api.come_again import EVENT_STREAM, come_again
+from api.come_again import EVENT_SOURCE, EVENT_STREAM, come_again
 from api.endless import go_on
 from api.errors import ApiError
 from api.live import Delivery, Hub, Interest, Position, SlowSubscriber, Subscription
@@ -27,10 +27,12 @@ from api.notify_view import Gap, Seen, Watch, seen
 from api.qumulo_errors import answer
 from processors import topics
 
-EVENT_SOURCE = "text/event-source"
 _AT_ONCE = 256
 _MOST_BYTES = 64 * 1024
 """Of the notifications that are put into one list because they wait together."""
+_OLDEST = Mark(-1)
+"""Below all that is held: told like what has expired."""
+_UNKNOWN = Position(topics.NOTIFY, {}, otherwise=_OLDEST)
 _LINES = str.maketrans({"\n": "\\n", "\r": "\\r"})
 _encode = msgspec.json.Encoder().encode
 
@@ -42,7 +44,7 @@ class Terms:
     watch: Watch
     interests: tuple[Interest, ...]
     named: str
-    """The directory as the request named it: an id says another name only."""
+    """The directory as the request named it, empty for a file id: an id says another name only."""
     with_ids: bool
     """`text/event-stream`."""
     after: Position | None
@@ -62,6 +64,8 @@ class Stream:
         self._terms = terms
         self._watch = terms.watch
         self._marks: dict[int, Mark] = {}
+        self._ended = False
+        """The directory is gone: whoever comes again with the id means what is there by then."""
         self._beat: asyncio.TimerHandle | None = None
         self._beat_is_due = False
         self._write: Write | None = None
@@ -151,14 +155,21 @@ class Stream:
             self._marks[delivery.partition] = delivery.mark
             if told.gap is not None:
                 await send(_chunk(self._gap(told.gap)))
+            self._ended = told.removed
             if told.notifications:
                 waiting.append(told.notifications)
             if told.removed or sum(map(len, waiting)) > _MOST_BYTES:
                 await self._flush(waiting, send)
             if told.removed:
+                await self._end(told, send)
                 return False
         await self._flush(waiting, send)
         return True
+
+    async def _end(self, told: Seen, send: Send) -> None:
+        """Let a client whose filter leaves `self_removed` out know by its id that nothing follows."""
+        if self._terms.with_ids and not told.notifications:
+            await send(_chunk(self._id() + b"\n"))
 
     def _seen(self, delivery: Delivery) -> Seen:
         if delivery.record is None:
@@ -190,23 +201,28 @@ class Stream:
         if not self._terms.with_ids:
             return b""
         text = Position(topics.NOTIFY, self._marks).encode()
-        if self._watch.directory != self._terms.named:
+        if self._ended:
+            text += "."
+        elif self._watch.directory != self._terms.named:
             text += "." + base64.urlsafe_b64encode(self._watch.directory.encode()).rstrip(b"=").decode()
         return b"id: %b\n" % text.encode()
 
 
-def resumed(last_event_id: str) -> tuple[Position, str | None]:
-    """Read an id: where to go on, and the directory's name at that point where the request may not know it.
+def resumed(last_event_id: str, named: str) -> tuple[Position, str]:
+    """Read an id: where to go on, and the directory's name at that point, empty where the id knows of none.
 
-    What is no id of ours is answered like one that has expired: from the oldest that is held.
+    What is no id of ours, or none of this topic or partition, is answered like one that has expired: from
+    the oldest that is held. `named`: the directory as the request has it, empty for a file id.
     """
     text, dot, path = last_event_id.partition(".")
     try:
-        directory = base64.urlsafe_b64decode(path + "=" * (-len(path) % 4)).decode() if dot else None
+        directory = base64.urlsafe_b64decode(path + "=" * (-len(path) % 4)).decode() if dot else named
         position = Position.decode(text)
     except ValueError:
-        return Position(topics.NOTIFY, {}, otherwise=Mark(-1)), None
-    return position, directory
+        return _UNKNOWN, ""
+    if position.vocabulary != topics.NOTIFY:
+        return _UNKNOWN, ""
+    return Position(topics.NOTIFY, position.marks, otherwise=_OLDEST), directory
 
 
 async def _until_left(receive: Receive, subscription: Subscription) -> None:

@@ -15,7 +15,7 @@ import msgspec
 from aiokafka.errors import KafkaError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
 from api import auth, visit
@@ -24,7 +24,7 @@ from api.body import read_body
 from api.errors import BadRequest, Unavailable
 from api.notify import Notify
 from api.qumulo_attributes import attributes
-from api.qumulo_errors import Endpoint, NoSuchEntry, answering, existing
+from api.qumulo_errors import Endpoint, NoSuchEntry, QumuloRoute, answering, existing
 from api.qumulo_ref import ATTRIBUTES, NOTIFY, asked
 from api.virtual_tree import VirtualTree
 from processors.registry import Key, NotifySettings, RecursiveMode, Registry
@@ -171,7 +171,7 @@ def routes(qumulo: Qumulo) -> list[BaseRoute]:
         ("/files/{rest:path}", qumulo.file, ["GET"]),
     ]
     return [
-        Route(prefix + path, answering(endpoint), methods=methods)
+        QumuloRoute(prefix + path, answering(endpoint), methods=methods)
         for prefix in PREFIXES
         for path, endpoint, methods in below
     ]

@@ -31,7 +31,7 @@ def attributes(node: Node) -> dict[str, Any]:
         "metablocks": "0",
         "size": str(size),
         **_times(row),
-        "child_count": 0,
+        "child_count": None if node.is_dir else 0,
         "extended_attributes": _flags(row),
     }
 
@@ -49,10 +49,9 @@ def _owners(row: Row | None) -> dict[str, Any]:
 
 
 def _times(row: Row | None) -> dict[str, str | None]:
-    modified = _moment(row.mtime_ns if row else None)
     return {
-        "access_time": modified,
-        "modification_time": modified,
+        "access_time": None,
+        "modification_time": _moment(row.mtime_ns if row else None),
         "change_time": _moment(row.occurred_us * 1_000 if row else None),
         "creation_time": _moment(row.birth_ns if row else None),
     }

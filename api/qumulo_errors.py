@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.come_again import come_again
 from api.errors import ApiError, BadRequest, NotFound, Unavailable
@@ -20,6 +21,7 @@ _CLASSES = {
     401: "http_unauthorized_error",
     403: "http_forbidden_error",
     404: "http_not_found_error",
+    405: "http_method_not_allowed_error",
     429: "http_too_many_requests_error",
     503: "http_service_unavailable_error",
 }
@@ -32,6 +34,13 @@ class _Body(msgspec.Struct, frozen=True):
     stack: list[str]
     user_visible: bool
     inner: None
+
+
+class NotAllowed(ApiError):
+    """A route has no such method."""
+
+    status = 405
+    code = "method_not_allowed"
 
 
 class NoSuchEntry(NotFound):
@@ -62,6 +71,19 @@ class Overrun(Unavailable):
     """The stream before this request was cut off: some of what happened was not delivered."""
 
     code = "fs_notify_overrun_error"
+
+
+class QumuloRoute(Route):
+    """A route that refuses a method in this form as well."""
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request whose path is this route's."""
+        if not self.methods or scope["method"] in self.methods:
+            await super().handle(scope, receive, send)
+            return
+        allowed = {"Allow": ", ".join(sorted(self.methods))}
+        refusal = NotAllowed(f"{scope['method']} is not allowed here", headers=allowed)
+        await answer(refusal)(scope, receive, send)
 
 
 def existing(node: Node | None) -> Node:

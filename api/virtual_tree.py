@@ -25,6 +25,7 @@ WAIT_S = 2.0
 _PAUSE_S = 0.1
 _SHARED_S = 0.5
 """For so long what a look found is told to others who ask for the same: the table is older than that."""
+_ID_DIGITS = len(str(2**64))
 _T = TypeVar("_T", Place, Wanted)
 
 
@@ -78,7 +79,7 @@ class VirtualTree:
         for project in projects:
             if identity == derived_id(project, ""):
                 return await self._at.find(Place(project, ""))
-        if not projects or not identity.isdecimal() or int(identity) >= 2**64:
+        if not projects or not identity.isdecimal() or len(identity) > _ID_DIGITS or int(identity) >= 2**64:
             return None
         wanted = Wanted(identity, tuple(projects))
         return (
@@ -137,6 +138,11 @@ def root() -> Node:
     return Node("/", VIRTUAL_ROOT_ID, is_dir=True)
 
 
+def written(path: bytes) -> str:
+    """Return an absolute path as nodes have it: no name is empty, U+FFFD stands for what is no UTF-8."""
+    return "/" + "/".join(filter(None, path.decode(errors="replace").split("/")))
+
+
 def _place(path: bytes) -> Place:
-    names = (name for name in path.decode(errors="replace").split("/") if name)
-    return Place(next(names, ""), "/".join(names))
+    project, _, below = written(path)[1:].partition("/")
+    return Place(project, below)

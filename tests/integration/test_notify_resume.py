@@ -64,11 +64,29 @@ def test_watched_directory_that_was_renamed_is_found_again(stack: Stack, other: 
         source.publish(rename)
         source.create("e/1")
         seen = names(stream, "1")
-    source.create("e/2")
-    with watching(other.url, watched, key, accept=EVENT_STREAM, last_id=stream.last_id) as stream:
-        seen += names(stream, "2")
+    for name in ("2", "3"):
+        source.create(f"e/{name}")
+        with watching(other.url, watched, key, accept=EVENT_STREAM, last_id=stream.last_id) as stream:
+            seen += names(stream, name)
 
-    assert seen == ["1", "2"]
+    assert seen == ["1", "2", "3"]
+
+
+def test_directory_that_was_renamed_and_removed_meanwhile_is_told_of(
+    stack: Stack, other: Api, source: Source
+) -> None:
+    """What became of it while its client was away is in the log, up to `self_removed`."""
+    watched, key = f"/{source.project}/d", stack.admin_key
+    with watching(stack.api, watched, key, accept=EVENT_STREAM) as stream:
+        assert stream.heard[0].id is not None
+    source.publish(Event("rename", "d", time.time_ns(), renamed_to="e", moved="within", is_dir=True))
+    source.create("e/1")
+    source.publish(Event("delete", "e", time.time_ns(), is_dir=True))
+    with watching(other.url, watched, key, accept=EVENT_STREAM, last_id=stream.last_id) as stream:
+        stream.rest()
+        told = [(each["type"], each["path"]) for each in stream.notifications]
+
+    assert told == [("child_file_added", "1"), ("self_removed", "")]
 
 
 @pytest.mark.parametrize("last_id", ["no-id-of-ours", "expired"])

@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 
 from api.access import Access
 from api.limits import Limits
-from api.live import Interest, Subscription
+from api.live import Delivery, Interest, Position, Subscription
 from api.notify import MAX_PARAMETERS, Notify
 from api.qumulo import COOKIE, MAX_BODY_BYTES, MAX_IDS, PREFIXES, Qumulo, routes
 from api.settings import ApiSettings
@@ -36,6 +36,7 @@ FILE = {
 }
 NOTIFY = "/v1/files/%2Fproj_1/notify"
 ADMIN, READER, OTHER, WRITER = (f"{name}.secret" for name in ("admin", "reader", "other", "writer"))
+EVENT_STREAM = {"Accept": "text/event-stream"}
 SETTINGS = "/v1/file-system/settings/notify"
 
 
@@ -64,13 +65,20 @@ class EndingHub:
         self.subscriptions: set[object] = set()
         self.granted: list[Subscription] = []
         self.interests: list[Interest] = []
+        self.after: Position | None = None
+        self.deliveries: list[Delivery] = []
 
     @asynccontextmanager
-    async def subscribe(self, *interests: Interest, after: object = None) -> AsyncIterator[Subscription]:
+    async def subscribe(
+        self, *interests: Interest, after: Position | None = None
+    ) -> AsyncIterator[Subscription]:
         subscription = Subscription(10)
-        subscription.close()
         self.granted.append(subscription)
         self.interests += interests
+        self.after = after
+        for each in self.deliveries:
+            subscription.put(each)
+        subscription.close()
         await asyncio.sleep(0)
         yield subscription
 
@@ -238,7 +246,7 @@ def test_attributes_of_a_file(site: Site) -> None:
     assert (found["type"], found["size"], found["blocks"]) == ("FS_FILE_TYPE_FILE", "5000", "2")
     assert (found["mode"], found["owner"], found["group"]) == ("0640", "3", None)
     assert found["owner_details"] == {"id_type": "NFS_UID", "id_value": "3"}
-    assert found["modification_time"] == "1970-01-01T00:00:01.500000001Z"
+    assert (found["modification_time"], found["access_time"]) == ("1970-01-01T00:00:01.500000001Z", None)
 
 
 def test_attributes_of_a_project_and_what_is_hidden(site: Site) -> None:
@@ -246,6 +254,7 @@ def test_attributes_of_a_project_and_what_is_hidden(site: Site) -> None:
     project = site.ask("/v1/files/proj_1/info/attributes").json()
 
     assert (project["type"], project["id"]) == ("FS_FILE_TYPE_DIRECTORY", derived_id("proj_1", ""))
+    assert project["child_count"] is None
     for ref in ("hidden", "proj_1%2Fnone", "78", derived_id("hidden", ""), "9" * 30):
         assert site.refused(f"/v1/files/{ref}/info/attributes") == (404, "fs_no_such_entry_error")
     assert site.refused("/v1/files/77/acl") == (404, "fs_no_such_entry_error")
@@ -263,9 +272,9 @@ def test_resolve_gives_the_path_of_each_id(site: Site) -> None:
     assert site.ask("/v1/files/resolve", method="POST", json=[]).json() == []
 
 
-@pytest.mark.parametrize("ids", [["77", "78"], [derived_id("hidden", "")], ["x"], [-1], ["²"]])
+@pytest.mark.parametrize("ids", [["77", "78"], [derived_id("hidden", "")], ["x"], [-1], ["²"], ["9" * 5_000]])
 def test_resolve_of_an_unknown_id_is_404(site: Site, ids: list[object]) -> None:
-    """One that nothing has, that is another's, or that is no id at all."""
+    """One that nothing has, that is another's, or that is no id at all, however long."""
     assert site.refused("/v1/files/resolve", READER, "POST", json=ids) == (404, "fs_no_such_entry_error")
 
 
@@ -298,16 +307,30 @@ def test_stream_is_granted(site: Site, query: str, recursive: bool) -> None:
 
 def test_stream_has_the_type_that_is_asked_for(site: Site) -> None:
     """`text/event-stream`, with ids, is for who accepts it alone; HEAD tells which it would be."""
-    event_stream = {"Accept": "text/event-stream"}
-
-    answer = site.ask(NOTIFY, headers=event_stream)
+    answer = site.ask(NOTIFY, headers=EVENT_STREAM)
     assert answer.headers["content-type"] == "text/event-stream"
     assert answer.text.startswith(": watching\nid: ")
     assert site.ask(NOTIFY, headers={"Accept": "*/*"}).headers["content-type"] == "text/event-source"
     assert (
-        site.ask(NOTIFY, method="HEAD", headers=event_stream).headers["content-type"] == "text/event-stream"
+        site.ask(NOTIFY, method="HEAD", headers=EVENT_STREAM).headers["content-type"] == "text/event-stream"
     )
     assert len(site.hub.granted) == 2
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("POST", NOTIFY, "GET, HEAD"),
+        ("OPTIONS", NOTIFY, "GET, HEAD"),
+        ("DELETE", SETTINGS, "GET, HEAD, PUT"),
+        ("GET", "/v1/session/login", "POST"),
+    ],
+)
+def test_wrong_method_is_refused_in_qumulos_form(site: Site, method: str, path: str, allowed: str) -> None:
+    """Every error of these routes has the one form, and says what is allowed."""
+    for prefix in ("", "/api"):
+        assert site.refused(prefix + path, None, method) == (405, "http_method_not_allowed_error")
+        assert site.ask(prefix + path, None, method).headers["allow"] == allowed
 
 
 @pytest.mark.parametrize(
