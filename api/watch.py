@@ -24,7 +24,7 @@ from api.live import Hub, SlowSubscriber, Subscription
 from api.virtual_tree import VirtualTree
 from api.watch_connection import Connection
 from processors.registry import Key
-from processors.watch_input import Values
+from processors.watch_input import MAX_VALUE_BYTES, Garbled, Values
 from processors.watch_messages import (
     OK,
     Answers,
@@ -43,9 +43,11 @@ AUTHENTICATE_S = 10.0
 CHECK_KEY_S = 5.0
 """How often it is asked whether a connection's key still counts."""
 _AT_ONCE = 512
-"""Messages that are served before what has happened meanwhile is told."""
+"""Messages that are served before what has happened meanwhile is told, and sent before others go on."""
 _MOST_WAITING = 20_000
 """Beyond this a client's next messages are not read yet: nor are its pings."""
+_ID_BYTES = 4096
+"""Within so many a message that is not read should have told its id."""
 _POLICY_VIOLATION = 1008
 _GOING_AWAY = 1001
 _TRY_AGAIN_LATER = 1013
@@ -126,14 +128,21 @@ class _Client:
         values = Values()
         try:
             while (frame := await self._socket.receive())["type"] != "websocket.disconnect":
-                self._waiting.extend(parse(value) for value in _values(values, frame))
-                self._wake()
-                while len(self._waiting) > _MOST_WAITING:
-                    self._room.clear()
-                    await self._room.wait()
+                messages = (parse(value) for value in _values(values, frame))
+                while some := list(itertools.islice(messages, _AT_ONCE)):
+                    self._waiting.extend(some)
+                    self._wake()
+                    await self._others()
         finally:
             self._gone = True
             self._wake()
+
+    async def _others(self) -> None:
+        """Let others go on, and wait while more is to be answered than may be."""
+        await asyncio.sleep(0)
+        while len(self._waiting) > _MOST_WAITING:
+            self._room.clear()
+            await self._room.wait()
 
     async def run(self, key: Key | None) -> None:
         """Serve until the client is gone, or may not watch any more, or this process stops."""
@@ -202,6 +211,7 @@ class _Client:
             await self._send((await connection.serve(message),))
             connection.settle()
             self._waiting.popleft()
+            await asyncio.sleep(0)  # others go on meanwhile: sending does not wait for a client that reads
         self._room.set()
         subscription.nudge()
 
@@ -213,6 +223,7 @@ class _Client:
                     while self._waiting:
                         if key := await self._introduced(self._waiting.popleft()):
                             return key
+                        await asyncio.sleep(0)
                     self._news.clear()
                     await self._news.wait()
         except (ApiError, TimeoutError):
@@ -250,11 +261,17 @@ class _Client:
                 self._wake()
 
     async def _send(self, lines: Iterable[bytes]) -> None:
-        for line in lines:
+        for sent, line in enumerate(lines, 1):
             await self._socket.send_text(line.decode())
+            if sent % _AT_ONCE == 0:
+                await asyncio.sleep(0)
 
 
 def _values(values: Values, frame: Frame) -> Iterator[object]:
-    """Yield the values of one frame: none goes on in the next."""
-    yield from values.feed(frame.get("bytes") or (frame.get("text") or "").encode())
+    """Yield the values of one frame: none goes on in the next. One that is too long is not looked at."""
+    data = frame.get("bytes") or (frame.get("text") or "").encode()
+    if len(data) > MAX_VALUE_BYTES:
+        yield Garbled(data[:_ID_BYTES].decode(errors="replace"), f"at most {MAX_VALUE_BYTES} bytes are read")
+        return
+    yield from values.feed(data)
     yield from values.finish()

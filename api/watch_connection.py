@@ -14,6 +14,7 @@ from importlib.metadata import version
 
 import msgspec
 
+from agent.paths import MAX_PATH_BYTES
 from api import auth
 from api.access import Access
 from api.errors import ApiError
@@ -26,8 +27,10 @@ from processors.registry import Key
 from processors.watch_messages import Answers, Message, Refused, Request, Writer
 from processors.watch_table import Area, Table, Watching, above
 
+_VERSION = f"fswire {version('fswire')}"
 _NO_SUCH_PATH = Refused("not_found", "an empty path names nothing")
-_PLACE = re.compile(r"events of (/.*) may be missing(?: since \S+)? until \S+: \w+ \(\S+\)")
+_TOO_LONG = Refused("not_found", f"no path has over {MAX_PATH_BYTES} bytes")
+_PLACE = re.compile(r"events of (/.*) may be missing(?: since \S+)? until \S+: \w+ \(\S+\)", re.DOTALL)
 _BELOW = " and everything below it"
 
 
@@ -89,6 +92,7 @@ class Connection:
                 answers.put(await self._outcome(request, message))
             except ApiError as error:
                 answers.put(Refused("other", error.message))
+            await asyncio.sleep(0)
         return self._writer.answer(message, answers.payloads)
 
     def settle(self) -> None:
@@ -126,7 +130,7 @@ class Connection:
         if isinstance(request, messages.Unwatch):
             return await self._unwatch(request)
         if isinstance(request, messages.Version):
-            return messages.version(f"fswire {version('fswire')}")
+            return messages.version(_VERSION)
         return Refused("invalid_input", "this connection has been authenticated")
 
     async def _watch(self, request: messages.Watch, message: Message) -> bytes | Refused:
@@ -141,8 +145,8 @@ class Connection:
         return messages.OK
 
     async def _unwatch(self, request: messages.Unwatch) -> bytes | Refused:
-        path = _absolute(request.path)
-        gone = self._table.remove(path)
+        path = _absolute(request.path) if request.path else ""
+        gone = self._table.remove(path) if path else []
         for watching in gone:
             await self._want_no_longer(_interest(watching))
         return messages.OK if gone else Refused("other", f'"{path}" is not being watched')
@@ -162,6 +166,8 @@ class Connection:
 
     async def _why_missing(self, path: str) -> Refused:
         """Tell a path that is not there from one below a file, which is `unknown` to `distant`."""
+        if len(path) > MAX_PATH_BYTES:
+            return _TOO_LONG  # nor is what is above it looked at: half a million paths, each as long
         try:
             nodes = await self._tree.look_all([each.encode() for each in above(path)], self.key, wait=False)
         except ApiError as error:

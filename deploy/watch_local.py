@@ -120,6 +120,8 @@ class LocalWatch:
 
     def _unwatch(self, request: messages.Unwatch) -> _Outcome:
         self._lookout.tell_open_files()
+        if not request.path:
+            return Refused("other", '"" is not being watched')
         path = os.path.realpath(request.path)
         gone = self._table.remove(path, _absolute(request.path))
         for watching in gone:
@@ -155,7 +157,7 @@ def _is_response(message: Message) -> bool:
 
 
 def _absolute(given: str) -> str:
-    return os.path.normpath(Path.cwd() / given)
+    return os.path.normpath(Path(given).absolute())
 
 
 def _canonical(given: str) -> bytes:

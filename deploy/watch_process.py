@@ -5,8 +5,8 @@ An editor waits for its start: it imports neither a broker's client nor anything
 
 from __future__ import annotations
 
-import functools
 import os
+import select
 import signal
 import sys
 import threading
@@ -28,26 +28,60 @@ def main(dialect: str) -> int:
     from processors.watch_messages import Dialect
 
     log.configure("watch", level="WARNING")
+    if None in (sys.stdin, sys.stdout):
+        return 0  # closed by whoever started it: the end, and no error
     over = threading.Event()
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, lambda *_: over.set())
-    client = LocalWatch(Dialect(dialect), functools.partial(_write, over), over.set)
+    output = _Output(over)
+    client = LocalWatch(Dialect(dialect), output.write, over.set)
     client.start()
     threading.Thread(target=client.read, args=(_read,), daemon=True).start()
     over.wait()
     client.stop(_GRACE_S)
-    return 0
+    return output.status()
+
+
+class _Output:
+    """Standard output; nothing follows what could not be written."""
+
+    def __init__(self, over: threading.Event) -> None:
+        self._over = over
+        self._failure: OSError | None = None
+
+    def write(self, lines: bytes) -> None:
+        """Write whole lines, as fast as they are read; that this fails is the end."""
+        left = memoryview(lines)
+        try:
+            while left and self._failure is None:
+                left = left[_write(left) :]
+        except OSError as error:
+            self._failure = error
+            self._over.set()
+
+    def status(self) -> int:
+        """Return the exit status; that the reader has gone is no error."""
+        if self._failure is None or isinstance(self._failure, BrokenPipeError | ConnectionResetError):
+            return 0
+        sys.stderr.write(f"fswire watch: standard output: {self._failure.strerror}\n")
+        return 1
+
+
+def _write(lines: memoryview) -> int:
+    while True:
+        try:
+            return os.write(sys.stdout.fileno(), lines)
+        except BlockingIOError:  # another process that has the same pipe or terminal made it so
+            select.select((), (sys.stdout,), ())
 
 
 def _read() -> bytes:
-    return os.read(sys.stdin.fileno(), _READ_BYTES)
-
-
-def _write(over: threading.Event, lines: bytes) -> None:
-    """Write to standard output; that its reader has gone is the end, and no error."""
-    left = memoryview(lines)
-    try:
-        while left:
-            left = left[os.write(sys.stdout.fileno(), left) :]
-    except BrokenPipeError:
-        over.set()
+    """Return what has come; nothing at the end, which one that cannot be read is at."""
+    while True:
+        try:
+            return os.read(sys.stdin.fileno(), _READ_BYTES)
+        except BlockingIOError:
+            select.select((sys.stdin,), (), ())
+        except OSError as error:
+            sys.stderr.write(f"fswire watch: standard input: {error.strerror}\n")
+            return b""

@@ -13,6 +13,8 @@ from typing import NamedTuple, NoReturn
 
 MAX_VALUE_BYTES = 1024 * 1024
 """Of one value; a request needs a path and a few words."""
+_BLOCK_BYTES = 64 * 1024
+"""Read at a time: what is left of a block is copied after each of its values."""
 _ENDS = re.compile(r"[\]}\n]")
 """Without one of these nothing that can be a request is complete."""
 _BEGINS_ANEW = re.compile(r"^[{\[]", re.MULTILINE)
@@ -45,20 +47,24 @@ class Values:
 
     def feed(self, data: bytes) -> Iterator[object]:
         """Yield what is complete with these bytes: values, and `Garbled` for what is none."""
-        text = self._decoder.decode(data)
-        self._text += text
-        if _ENDS.search(text):
-            yield from self._complete(final=False)
-        elif self._skipping is not None:
-            self._begin()
-        if len(self._text) > MAX_VALUE_BYTES:
-            yield self._drop(len(self._text), f"a value has at most {MAX_VALUE_BYTES} bytes")
+        for start in range(0, len(data), _BLOCK_BYTES):
+            yield from self._feed(data[start : start + _BLOCK_BYTES])
 
     def finish(self) -> Iterator[object]:
         """Yield what is left at the end of the stream, or of a message."""
         self._text += self._decoder.decode(b"", final=True)
         yield from self._complete(final=True)
         self._text, self._skipping = "", None
+
+    def _feed(self, data: bytes) -> Iterator[object]:
+        text = self._decoder.decode(data)
+        self._text += text
+        if _ENDS.search(text) or len(data) == _BLOCK_BYTES:
+            yield from self._complete(final=False)
+        elif self._skipping is not None:
+            self._begin()
+        if len(self._text) > MAX_VALUE_BYTES:
+            yield self._drop(len(self._text), f"a value has at most {MAX_VALUE_BYTES} bytes")
 
     def _complete(self, *, final: bool) -> Iterator[object]:
         while self._begin():
@@ -104,7 +110,7 @@ _NEWLINE = re.compile(r"\n")
 
 def _may_go_on(error: json.JSONDecodeError) -> bool:
     """Tell whether there is nothing wrong but that the text ends."""
-    rest = error.doc[error.pos :].strip()
+    rest = error.doc[error.pos :].lstrip()
     if error.msg.startswith("Unterminated string"):
         return True
     if error.msg.startswith("Invalid \\"):

@@ -20,6 +20,8 @@ from processors.watch_input import Garbled
 
 PROTOCOL_VERSION = "0.20.0"
 CAPABILITIES = ("fs_watch",)
+MAX_REQUESTS = 20_000
+"""Of one batch, which is read, and answered, as a whole: meanwhile the others wait."""
 
 ErrorKind = Literal[
     "not_found",
@@ -139,7 +141,7 @@ def parse(value: object) -> Message:
     if isinstance(value, Garbled):
         return _refused(_readable_id(value.text), "invalid_data", f"this is no JSON: {value.why}")
     if isinstance(value, list):
-        return Message([_request(each) for each in value], batch=True)
+        return Message(_requests(value), batch=len(value) <= MAX_REQUESTS)
     if not isinstance(value, dict):
         return _refused(None, "invalid_data", "a message is an object, or an array of them")
     if "payload" in value or "type" not in value:
@@ -172,8 +174,8 @@ def _envelope(value: dict[str, Any]) -> Message:
         return _refused(_id(value), "invalid_input", problem)
     payload, sequenced = value["payload"], _is_sequenced(value)
     if isinstance(payload, list):
-        members = [_request(each) for each in payload]
-        return Message(members, _id(value), enveloped=True, batch=True, sequenced=sequenced)
+        batch = len(payload) <= MAX_REQUESTS
+        return Message(_requests(payload), _id(value), enveloped=True, batch=batch, sequenced=sequenced)
     return Message([_request(payload)], _id(value), enveloped=True)
 
 
@@ -200,6 +202,13 @@ _ENVELOPE = ("id", "header", "headers", "payload")
 
 def _is_sequenced(value: dict[str, Any]) -> bool:
     return any((value.get(name) or {}).get("sequence") for name in ("header", "headers"))
+
+
+def _requests(batch: list[object]) -> list[Request | Refused]:
+    """Return the members of a batch; one that is too long is refused as if it were one request."""
+    if len(batch) > MAX_REQUESTS:
+        return [Refused("invalid_input", f"a batch has at most {MAX_REQUESTS} requests")]
+    return [_request(each) for each in batch]
 
 
 def _request(payload: object) -> Request | Refused:

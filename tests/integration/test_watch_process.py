@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.integration.running import FSWIRE
 from tests.integration.watch_client import PATIENCE_S, LocalClient, local_client
 
 pytestmark = pytest.mark.skipif(not Path("/proc/sys/fs/inotify").exists(), reason="there is no inotify here")
@@ -130,6 +133,60 @@ def test_it_ends_when_nobody_reads_any_more(tmp_path: Path) -> None:
         (tmp_path / "a").mkdir()
 
         assert client.process.wait(PATIENCE_S) == 0
+
+
+def test_descriptors_that_do_not_block(tmp_path: Path) -> None:
+    """Whoever else has the pipe may have made it so: it is waited for, and no line is lost."""
+    (requests, sending), (reading, answers) = os.pipe(), os.pipe()
+    for each in (requests, answers):
+        os.set_blocking(each, False)
+    process = subprocess.Popen([FSWIRE, "watch"], stdin=requests, stdout=answers)
+    os.close(requests)
+    os.close(answers)
+    with os.fdopen(sending, "wb", buffering=0) as asking, os.fdopen(reading, "rb") as told:
+        asking.write(b'{"type":"version"}\n')
+        first = told.readline()
+        asking.write(b'{"type":"version"}\n' * 2_000)
+        asking.close()
+
+        assert first == told.readline()
+        assert len(told.readlines()) == 1_999
+        assert process.wait(PATIENCE_S) == 0
+
+
+@pytest.mark.parametrize(
+    ("redirected", "status", "said"),
+    [
+        ("<&-", 0, ""),
+        (">&-", 0, ""),
+        (">/dev/full", 1, "fswire watch: standard output: No space left on device\n"),
+    ],
+)
+def test_input_and_output_that_are_none(redirected: str, status: int, said: str) -> None:
+    """Closed ones are the end; an answer that cannot be written is an error that says why."""
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$0" watch {redirected}', FSWIRE],
+        input='{"type":"version"}\n',
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (status, said)
+
+
+def test_a_working_directory_that_is_gone(tmp_path: Path) -> None:
+    """Absolute paths do not need it."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    with local_client(cwd=gone) as client:
+        gone.rmdir()
+        client.watch(tmp_path)
+
+        assert client.ask({"type": "watch", "path": "."})["kind"] == "not_found"
+        assert client.unwatch("")["kind"] == "other"
+        assert client.unwatch(tmp_path) == {"type": "ok"}
 
 
 def test_a_loss_is_said_and_mended(tmp_path: Path, client: LocalClient) -> None:

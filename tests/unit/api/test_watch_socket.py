@@ -22,6 +22,7 @@ from api.virtual_tree import VirtualTree
 from api.watch import WatchParts, routes
 from processors import watch
 from processors.registry import Key
+from processors.watch_input import MAX_VALUE_BYTES
 
 KEY = Key("key", "hash", ["directory_monitor:read"], ["p"], created_ns=1)
 
@@ -90,7 +91,9 @@ class ScriptedTree:
     async def look_all(
         self, paths: Iterable[bytes], reader: Key, *, wait: bool = True
     ) -> dict[bytes, Node | None]:
-        return {path: Node(path.decode(), "5", True, "p") if path[:2] == b"/p" else None for path in paths}
+        return {
+            path: Node(path.decode(), "5", True, "p") if path[:2] in (b"/p", b"/") else None for path in paths
+        }
 
 
 class ScriptedAccess:
@@ -125,6 +128,11 @@ class Client:
             raise WebSocketDisconnect(1006)
         await self._received.put(message)
 
+    @property
+    def received(self) -> int:
+        """Return how many messages wait to be looked at."""
+        return self._received.qsize()
+
     async def message(self) -> Any:
         """Return the next message, or the frame that closes."""
         frame = await asyncio.wait_for(self._received.get(), 30)
@@ -133,7 +141,10 @@ class Client:
         return json.loads(frame["text"]) if frame["type"] == "websocket.send" else frame
 
     def send(self, value: object) -> None:
-        self._sent.put_nowait({"type": "websocket.receive", "text": json.dumps(value)})
+        self.send_text(json.dumps(value))
+
+    def send_text(self, text: str) -> None:
+        self._sent.put_nowait({"type": "websocket.receive", "text": text})
 
     def leave(self) -> None:
         self._sent.put_nowait({"type": "websocket.disconnect", "code": 1006})
@@ -180,6 +191,72 @@ def run(scenario: Any) -> None:
     asyncio.run(whole())
 
 
+VERSION = '{"type":"version"}'
+
+
+@pytest.mark.parametrize("frame", [VERSION * 5_000, f"[{','.join([VERSION] * 5_000)}]"])
+def test_a_frame_of_many_requests_holds_up_nobody(frame: str) -> None:
+    """Others have their turn again and again while it is answered, whether it is a batch or not."""
+
+    async def scenario(client: Client) -> None:
+        turns = 0
+
+        async def other() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        beside = asyncio.create_task(other())
+        client.send_text(frame)
+        answered = 0
+        while answered < 5_000:
+            message = await client.message()
+            answered += len(message) if isinstance(message, list) else 1
+        beside.cancel()
+        assert turns >= 5_000
+
+    run(scenario)
+
+
+def test_a_change_for_many_watches_of_one_client_holds_up_nobody() -> None:
+    """Others have their turn before it has been told to all of them."""
+
+    async def scenario(client: Client) -> None:
+        client.send([{"type": "watch", "path": "/p"}] * 5_000)
+        assert len(await client.message()) == 5_000
+        before = client.received
+        turns = []
+
+        async def other() -> None:
+            while len(turns) < 5:
+                turns.append(client.received - before)
+                await asyncio.sleep(0)
+
+        client.hub.opened[-1].put(delivery(change("/p/a")))
+        beside = asyncio.create_task(other())
+        for _ in range(5_000):
+            await client.message()
+        await beside
+        assert any(0 < turn < 4_000 for turn in turns)
+
+    run(scenario)
+
+
+def test_a_frame_that_is_too_long_is_refused_unread() -> None:
+    """With its id, and the connection goes on."""
+
+    async def scenario(client: Client) -> None:
+        client.send({"id": "71", "payload": {"type": "watch", "path": "/p" + "a" * MAX_VALUE_BYTES}})
+        client.send({"id": "72", "payload": {"type": "version"}})
+
+        first, second = await client.message(), await client.message()
+        assert (first["origin_id"], first["payload"]["kind"]) == ("71", "invalid_data")
+        assert (second["origin_id"], second["payload"]["type"]) == ("72", "version")
+
+    run(scenario)
+
+
 def test_a_slow_client_is_told_what_it_misses_and_goes_on() -> None:
     """Each watch gets the error, with since when; then it has a subscription for the same again."""
 
@@ -217,6 +294,21 @@ def test_a_loss_is_told_to_the_watches_that_it_concerns() -> None:
 
         assert [each["origin_id"] for each in told[:2]] == ["/p/a", "/p/a/b"]
         assert (told[2]["origin_id"], told[2]["payload"]) == ("/p/c", lost("c", recursive=False))
+
+    run(scenario)
+
+
+def test_a_loss_below_a_name_of_two_lines_is_told_to_nobody_else() -> None:
+    """The place is read whatever its name is."""
+
+    async def scenario(client: Client) -> None:
+        await client.watch("/p/c")
+        subscription = await client.watch("/p/two\nlines")
+        subscription.put(delivery(lost("two\nlines", recursive=True)), delivery(change("/p/c/a")))
+
+        told = [await client.message() for _ in range(2)]
+
+        assert [each["origin_id"] for each in told] == ["/p/two\nlines", "/p/c"]
 
     run(scenario)
 
@@ -259,6 +351,19 @@ def test_an_interest_lasts_as_long_as_a_watch_needs_it() -> None:
 
         assert (await client.message())["payload"] == {"type": "ok"}
         assert client.hub.interests[subscription] == set()
+
+    run(scenario)
+
+
+def test_an_empty_path_is_no_other_name_of_the_root() -> None:
+    """What watches the root goes on."""
+
+    async def scenario(client: Client) -> None:
+        subscription = await client.watch("/")
+        client.send({"type": "unwatch", "path": ""})
+
+        assert (await client.message())["kind"] == "other"
+        assert client.hub.interests[subscription]
 
     run(scenario)
 

@@ -1,4 +1,5 @@
 import random
+import time
 from typing import Any
 
 import pytest
@@ -85,6 +86,26 @@ def test_an_endless_value_is_garbled_once() -> None:
     assert isinstance(first, Garbled)
     assert len(first.text) <= MAX_VALUE_BYTES + 100_001
     assert second == {"b": 2}
+
+
+@pytest.mark.parametrize("bad", ["nul", "-", '{"a": tr', "}", "hello"])
+def test_bad_json_is_told_at_the_end_of_its_line(bad: str) -> None:
+    """A word that its line cuts off does not go on: its client is not left without an answer."""
+    assert kinds(list(Values().feed(f"{bad}\n".encode()))) == ["garbled"]
+
+
+def test_many_values_cost_no_more_together_than_apart() -> None:
+    """Ten times as many in one chunk take about ten times as long: no message holds up other clients."""
+    tenth = b'"id" ' * 10_000
+
+    started_s = time.process_time()
+    apart = sum(len(read(tenth)) for _ in range(10))
+    apart_s = time.process_time() - started_s
+    together = len(read(tenth * 10))
+    together_s = time.process_time() - started_s - apart_s
+
+    assert abs(apart - together) <= 10
+    assert together_s < 3 * apart_s
 
 
 def test_chunks_of_any_size_give_the_same() -> None:

@@ -9,6 +9,7 @@ from processors.watch import Change, Details
 from processors.watch_input import Values
 from processors.watch_messages import (
     ALL_KINDS,
+    MAX_REQUESTS,
     OK,
     Answers,
     Dialect,
@@ -186,6 +187,19 @@ def test_answers_are_as_the_request() -> None:
     assert first == {"id": first["id"], "origin_id": "71", "payload": {"type": "ok"}}
     assert isinstance(first["id"], str)
     assert first["id"] != second["id"]
+
+
+@pytest.mark.parametrize("around", [lambda payload: payload, enveloped])
+def test_a_batch_is_bounded(around: Any) -> None:
+    """One that is too long is refused with one error, the longest that there is is served."""
+    longest = message(around([{"type": "version"}] * MAX_REQUESTS))
+    beyond = message(around([{"type": "version"}] * (MAX_REQUESTS + 1)))
+
+    assert len(longest.members) == MAX_REQUESTS
+    answer = answered(beyond, lambda _: OK)
+    payload = answer["payload"] if beyond.enveloped else answer
+    assert (payload["type"], payload["kind"]) == ("error", "invalid_input")
+    assert str(MAX_REQUESTS) in payload["description"]
 
 
 @pytest.mark.parametrize("around", [lambda payload: payload, enveloped])
