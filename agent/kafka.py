@@ -6,16 +6,24 @@ A file of certificates that cannot be used is a FilesRefused, an OSError: it may
 from __future__ import annotations
 
 import contextlib
+import re
 import ssl
 from collections.abc import Iterator
 from typing import Any, Literal
 
 from aiokafka.partitioner import murmur2
-from pydantic import SecretStr
+from pydantic import SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MAX_RECORD_BYTES = 1024 * 1024
 """Largest record on any topic (contracts: topics)."""
+_ADDRESS = re.compile(
+    r"(\[[0-9A-Fa-f:.]+\]|[^\s:/@\[\]]+)(:(?P<port>\d{1,5}))?|[0-9A-Fa-f.]*(:[0-9A-Fa-f.]*){2,}"
+)
+
+
+class CredentialsMissing(ValueError):
+    """Name or password of the broker's user are not set; the message names the settings."""
 
 
 class FilesRefused(OSError):
@@ -48,12 +56,35 @@ class KafkaSettings(BaseSettings):
     topic_prefix: str = "fswire."
     """What every topic's name starts with."""
 
+    @field_validator("bootstrap_servers")
+    @classmethod
+    def _are_addresses(cls, servers: str) -> str:
+        for server in servers.split(","):
+            found = _ADDRESS.fullmatch(server.strip())
+            if found is None or not 0 < int(found["port"] or 9092) < 65536:
+                raise ValueError("host:port is wanted, or several with commas between them")
+        return servers
+
     def topic(self, name: str) -> str:
         """Return the full name of a topic, such as `fswire.raw` for `raw`."""
         return self.topic_prefix + name
 
+    def check(self) -> None:
+        """Raise CredentialsMissing where no client could be made of these settings."""
+        if self.security_protocol.startswith("SASL"):
+            self.login()
+
+    def login(self) -> tuple[str, SecretStr]:
+        """Return name and password of the broker's user. Raises CredentialsMissing."""
+        if self.sasl_username is None or self.sasl_password is None:
+            raise CredentialsMissing(
+                f"{self.security_protocol} needs FSWIRE_KAFKA_SASL_USERNAME and "
+                "FSWIRE_KAFKA_SASL_PASSWORD: one of them is not set"
+            )
+        return self.sasl_username, self.sasl_password
+
     def client(self) -> dict[str, Any]:
-        """Return keyword arguments that every aiokafka client takes."""
+        """Return keyword arguments of every aiokafka client. Raises CredentialsMissing, FilesRefused."""
         arguments: dict[str, Any] = {
             "bootstrap_servers": self.bootstrap_servers,
             "security_protocol": self.security_protocol,
@@ -62,11 +93,10 @@ class KafkaSettings(BaseSettings):
         if "SSL" in self.security_protocol:
             arguments["ssl_context"] = self._ssl_context()
         if self.security_protocol.startswith("SASL"):
+            username, password = self.login()
             arguments["sasl_mechanism"] = self.sasl_mechanism
-            arguments["sasl_plain_username"] = self.sasl_username
-            arguments["sasl_plain_password"] = (
-                self.sasl_password.get_secret_value() if self.sasl_password else None
-            )
+            arguments["sasl_plain_username"] = username
+            arguments["sasl_plain_password"] = password.get_secret_value()
         return arguments
 
     def producer(self) -> dict[str, Any]:

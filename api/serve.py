@@ -70,6 +70,7 @@ def main(tls_port: int | None = None) -> int:
     try:
         given: dict[str, Any] = {} if tls_port is None else {"tls_port": tls_port}
         settings, kafka, clickhouse = ApiSettings(**given), KafkaSettings(), ClickHouseSettings()
+        kafka.check()
         context = _context(settings)
         listening = _listen(settings.host, settings.port)
         secured = None if context is None else (_listen(settings.host, settings.tls_port or 0), context)
@@ -121,8 +122,12 @@ def _give_up(message: str) -> int:
 def wrong_settings(error: ValidationError) -> str:
     """Say which settings are wrong and why; never their values, for one of them is a password."""
     faults = error.errors(include_input=False, include_url=False, include_context=False)
-    named = ("_".join(str(part) for part in fault["loc"]) + ": " + fault["msg"] for fault in faults)
-    return f"{error.title}: " + "; ".join(named)
+    models = (ApiSettings, KafkaSettings, ClickHouseSettings)
+    prefix = next(model.model_config["env_prefix"] for model in models if model.__name__ == error.title)
+    keys = ("_".join(str(part) for part in fault["loc"]) for fault in faults)
+    return "; ".join(
+        f"{prefix}{key}".upper() + ": " + fault["msg"] for key, fault in zip(keys, faults, strict=True)
+    )
 
 
 def taken_address(settings: ApiSettings, error: OSError) -> str:

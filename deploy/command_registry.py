@@ -33,6 +33,12 @@ _NS = {"s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9, "d": 86400 * 10**9, "w": 
 _PATTERN = re.compile(r"[A-Za-z0-9_.*?\[\]!-]{1,128}")
 
 
+_LONGEST_NS = 36_525 * 86400 * 10**9
+"""A hundred years: later moments leave 64 bits of nanoseconds, and the years that a date can have."""
+_LAST_NS = 253_402_300_799 * 10**9
+"""The end of the year 9999."""
+
+
 class ArgumentRefused(ValueError):
     """An argument cannot be meant; the message names it."""
 
@@ -259,7 +265,10 @@ def duration_ns(text: str) -> int:
     found = re.fullmatch(r"(\d{1,6})([smhdw])", text)
     if not found:
         raise ArgumentRefused(f"{text!r} is no duration: a number and one of s, m, h, d, w, such as 90d")
-    return int(found[1]) * _NS[found[2]]
+    duration = int(found[1]) * _NS[found[2]]
+    if duration > _LONGEST_NS:
+        raise ArgumentRefused(f"{text!r} is too long: a hundred years (36525d) at most")
+    return duration
 
 
 @asynccontextmanager
@@ -287,4 +296,4 @@ def _token(source: str | None) -> str | None:
 
 
 def _moment(ns: int) -> str:
-    return datetime.fromtimestamp(ns / 1e9, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.fromtimestamp(min(ns, _LAST_NS) / 1e9, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -125,7 +125,10 @@ def agent(
         given["roots"] = [{"dir": directory, "project": project}]
     given = {name: value for name, value in given.items() if value is not None}
     reread = functools.partial(settings.read, config, **given)
-    raise typer.Exit(run.main(reread(), KafkaSettings(), reread))
+    told, kafka = reread(), KafkaSettings()
+    if not told.stdout:
+        kafka.check()
+    raise typer.Exit(run.main(told, kafka, reread))
 
 
 @agents.command()

@@ -10,7 +10,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from agent import publish, registered
 from agent.broker_trouble import Listener, explain
-from agent.kafka import KafkaSettings
+from agent.kafka import CredentialsMissing, KafkaSettings
 from deploy.doctor_finding import Finding
 
 _LONGEST_S = 10.0
@@ -27,6 +27,8 @@ async def examine(kafka: KafkaSettings, projects: Collection[str]) -> list[Findi
     except KafkaConnectionError as error:
         said, check = explain(listener.cause() or error)
         return [Finding("broker", "problem", f"{where}: {said}", f"check {check}")]
+    except CredentialsMissing as error:
+        return [Finding("broker", "problem", str(error), "set them, or FSWIRE_KAFKA_SECURITY_PROTOCOL")]
     except (KafkaError, OSError) as error:  # a TimeoutError is an OSError
         said, check = explain(error)
         return [Finding("broker", "problem", f"{where}: {said}", f"check {check}")]

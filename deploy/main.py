@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 
@@ -13,9 +14,20 @@ def main() -> None:
         case ["watch", "--dialect", ("seed" | "distant") as dialect]:
             _watch(dialect)
         case _:
-            from deploy import command
+            _command()
 
-            command.main()
+
+def _command() -> None:
+    # Ctrl-C while modules are read ends the process at once, as there is nothing to put away yet; the shell
+    # may have it ignored for a job in the background, which stays so.
+    heard = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if heard:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from deploy import command
+
+    if heard:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    command.main()
 
 
 def _watch(dialect: str) -> None:

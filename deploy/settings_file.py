@@ -4,7 +4,8 @@
     bootstrap_servers = "broker-1:9092,broker-2:9092"
 
 is `FSWIRE_KAFKA_BOOTSTRAP_SERVERS`. The tables are the prefixes of the settings: `kafka`, `clickhouse`,
-`agent`, `processors`, `runner`, `transfers`, `sink`, `api`, `store`, `client`.
+`agent`, `processors`, `runner`, `transfers`, `sink`, `api`, `store`, `client`; what they may hold is in
+`deploy.settings_keys`.
 """
 
 from __future__ import annotations
@@ -16,11 +17,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from deploy.settings_keys import KEYS
+
 NAME = "fswire.toml"
-TABLES = (
-    *("kafka", "clickhouse", "agent", "processors", "runner", "transfers"),
-    *("sink", "api", "store", "client"),
-)
 
 
 class SettingsRefused(Exception):
@@ -47,11 +46,15 @@ def variables(path: Path) -> dict[str, str]:
         raise SettingsRefused(f"{path} cannot be read: {error}") from error
     found: dict[str, str] = {}
     for table, settings in tables.items():
-        if table not in TABLES or not isinstance(settings, Mapping):
-            raise SettingsRefused(f"{path}: {table} is none of the tables {', '.join(TABLES)}")
+        if table not in KEYS or not isinstance(settings, Mapping):
+            raise SettingsRefused(f"{path}: {table} is none of the tables {', '.join(KEYS)}")
+        known = KEYS[table].split()
+        for key in settings:
+            if key.lower() not in known:
+                raise SettingsRefused(f"{path}: {key} is no setting of [{table}]: {', '.join(known)}")
         found |= {f"FSWIRE_{table}_{key}".upper(): _text(value) for key, value in settings.items()}
     return found
 
 
 def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+    return value if isinstance(value, str) else json.dumps(value, default=str)

@@ -72,12 +72,12 @@ class Stack:
         await _all(
             broker,
             store,
-            self._after(broker, parts.processors(self.at)),
-            self._after(asyncio.gather(broker, store), parts.sink(self.at)),
-            self._after(broker, parts.api(self.at, self._memory.session_secret)),
-            self._after(broker, parts.transfers(self.at)),
+            self._after(parts.processors(self.at), broker),
+            self._after(parts.sink(self.at), broker, store),
+            self._after(parts.api(self.at, self._memory.session_secret), broker),
+            self._after(parts.transfers(self.at), broker),
             *(
-                self._after(broker, parts.agent(self.at, watched, self._plan.kinds))
+                self._after(parts.agent(self.at, watched, self._plan.kinds), broker)
                 for watched in self._plan.watched
             ),
         )
@@ -153,8 +153,9 @@ class Stack:
             )
         await asyncio.to_thread(schema.apply, SecretStr(self.at.clickhouse))
 
-    async def _after(self, first: asyncio.Future[Any], spec: Spec) -> None:
-        await asyncio.shield(first)
+    async def _after(self, spec: Spec, *first: asyncio.Future[Any]) -> None:
+        for each in first:
+            await asyncio.shield(each)
         await self._supervisor.start(spec)
 
     def _downloaded(self, arrived_bytes: int, total_bytes: int) -> None:

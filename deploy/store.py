@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import signal
 import socket
@@ -30,7 +31,7 @@ class StoreSettings(BaseSettings):
 
     host: str = "127.0.0.1"
     """Where to listen; another address than loopback needs a password."""
-    port: int = 8123
+    port: int = Field(default=8123, ge=1, le=65535)
     data_dir: Path = Path("store")
     """Everything that is kept: tables, and bodies while they are read. One process at a time."""
     user: str = "fswire"
@@ -99,7 +100,8 @@ def _serve(engine: Engine, settings: StoreSettings) -> bool:
     for number in (signal.SIGTERM, signal.SIGINT):
         # uvicorn ends on them and then raises them again, while the engine is still open
         signal.signal(number, lambda *_: None)
-    server.run()
+    with contextlib.suppress(SystemExit):  # uvicorn's own, once it has logged that it cannot listen
+        server.run()
     app.close()
     return server.started
 

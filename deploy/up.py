@@ -9,13 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from aiokafka.errors import KafkaError
+from pydantic import SecretStr
 
+from agent import settings
+from agent.kafka import KafkaSettings
 from deploy import data_dir
 from deploy.display import Display, display
 from deploy.explain import broker_unusable
 from deploy.stack import Plan, Stack
 from deploy.supervisor import Supervisor
 from deploy.watched import watched
+from processors.clickhouse import ClickHouseSettings
 
 
 class BrokerUnusable(Exception):
@@ -38,15 +42,27 @@ def main(
     """Run the stack in a data directory; return the exit status.
 
     0 after a signal, however far it had come; 130 if a second one cut the stopping short. Raises what is
-    wrong with the arguments (WatchedRefused, DataDirRefused, PortTaken), why a part cannot be kept running
-    (PartsFailed), BrokerUnusable, and the errors of the other steps.
+    wrong with the arguments (WatchedRefused, SettingsRefused, DataDirRefused, PortTaken), why a part cannot
+    be kept running (PartsFailed), BrokerUnusable, and the errors of the other steps.
     """
     directory = directory.expanduser().absolute()
     plan = Plan(
         directory, watched(directories, directory), port, tls_port, kinds, clickhouse, bootstrap_servers
     )
+    _check(plan)
     with data_dir.held(directory), display() as shown:
         return asyncio.run(_run(plan, shown))
+
+
+def _check(plan: Plan) -> None:
+    """Raise for settings that no part could use: agent.settings.SettingsRefused, pydantic.ValidationError."""
+    if plan.bootstrap_servers is not None:
+        KafkaSettings(bootstrap_servers=plan.bootstrap_servers)
+    if plan.clickhouse is not None:
+        ClickHouseSettings(url=SecretStr(plan.clickhouse))
+    given = {} if plan.kinds is None else {"kinds": plan.kinds}
+    for project, directory in plan.watched:
+        settings.read(None, roots=[{"dir": directory, "project": project}], **given)
 
 
 async def _run(plan: Plan, shown: Display) -> int:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from agent.kafka import MAX_RECORD_BYTES
+
+LogLevel = Annotated[
+    Literal["DEBUG", "INFO", "WARNING", "ERROR"],
+    BeforeValidator(lambda level: level.upper() if isinstance(level, str) else level),
+]
 
 
 class ProcessorsSettings(BaseSettings):
@@ -42,7 +47,7 @@ class ProcessorsSettings(BaseSettings):
     """How long an agent that is silent is remembered; longer than dead letters are kept."""
     stop_grace_ms: int = Field(default=2_000, ge=0)
     """How long a chunk under way may take to end when its partition is given away, or the worker stops."""
-    log_level: str = "INFO"
+    log_level: LogLevel = "INFO"
     """`DEBUG`, `INFO`, `WARNING` or `ERROR`."""
 
     def member(self) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from processors.settings import LogLevel
+
 _MOST_DOUBLINGS = 60
 """Beyond any pause that can be set, and far below what overflows a float."""
 
@@ -44,7 +46,7 @@ class TransferSettings(BaseSettings):
     """How long one try may take: a server that drips is cut off."""
     progress_s: float = Field(default=1, gt=0, le=2)
     """How often progress is told."""
-    log_level: str = "INFO"
+    log_level: LogLevel = "INFO"
     """`DEBUG`, `INFO`, `WARNING` or `ERROR`."""
 
     def pause_s(self, attempts: int) -> float:

@@ -14,6 +14,9 @@ from pathlib import Path
 import pytest
 
 from agent.event import Event, decode_batch
+from processors import topics
+from processors.rows import Row
+from processors.sink_parking import Parking
 from tests.integration.raw_topic import batch_of, publish
 from tests.integration.running import FSWIRE, PATIENCE_S, Stack
 
@@ -167,6 +170,27 @@ def test_dead_letters_are_listed_shown_and_replayed(stack: Stack) -> None:
     count = f"SELECT count() FROM events WHERE project_id = '{project}'"
     stack.await_rows(count, 3)
     assert stack.command("dead-letters", "replay", "99:1").returncode == 1
+
+
+def test_letters_are_replayed_past_one_that_is_refused_again(stack: Stack) -> None:
+    """What of each became stands in a line of its own; the status tells that one was refused."""
+    project, topic = f"rows-{secrets.token_hex(4)}", stack.kafka.topic(topics.DONUTWORK)
+    good = f'{{"eventId":"{project}","projectId":"{project}"}}'.encode()
+    bad = good.replace(b"}", b',"filesize":"much"}')
+
+    async def park() -> None:
+        parking = Parking(stack.kafka)
+        for offset, value in ((10**9, bad), (10**9 + 1, good)):
+            await parking.park(topic, 0, Row(offset, value, project.encode(), 0), "why")
+        await parking.close()
+
+    asyncio.run(park())
+
+    replayed = stack.command("dead-letters", "replay", "--project", project)
+
+    assert (replayed.returncode, replayed.stderr) == (1, "")
+    assert [line.split(": ")[1] for line in replayed.stdout.splitlines()] == ["not replayed", "replayed"]
+    stack.await_rows(f"SELECT count() FROM events WHERE project_id = '{project}'", 1)
 
 
 def test_topics_and_schema_are_applied_twice_without_a_change(stack: Stack) -> None:

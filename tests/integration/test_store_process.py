@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -45,6 +46,25 @@ def test_second_process_on_a_directory_is_refused(tmp_path: Path) -> None:
 
     assert status == 1
     assert f"{tmp_path / 'store'} is in use by process {owner}" in said
+
+
+def test_store_whose_port_is_taken_ends(tmp_path: Path) -> None:
+    """The log has the address, the status is that of any refusal, and the directory is let go."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        settings = {"FSWIRE_STORE_PORT": str(port), "FSWIRE_STORE_DATA_DIR": str(tmp_path / "store")}
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "deploy.command", "store"],
+            env=os.environ | settings,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
+        )
+
+    assert done.returncode == 1
+    assert f"('127.0.0.1', {port})" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_client_that_hangs_up_stops_its_query(tmp_path: Path) -> None:

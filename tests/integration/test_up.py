@@ -99,7 +99,7 @@ def test_server_that_is_not_there_is_named(tmp_path: Path, option: str, server: 
 
 
 def test_interrupted_start_leaves_nothing(tmp_path: Path) -> None:
-    """Ctrl-C before `ready` stops what has been started, with status 0."""
+    """Ctrl-C before `ready` stops what has been started, with status 0 and no stack trace."""
     with running.up(tmp_path / "data", "--port", "0") as up:
         while "broker: running" not in up.said():
             assert up.process.poll() is None, up.said()
@@ -107,6 +107,7 @@ def test_interrupted_start_leaves_nothing(tmp_path: Path) -> None:
 
         assert up.stop(signal.SIGINT) == 0
         assert up.processes() == {}
+        assert "Traceback" not in up.said()
 
 
 def test_killed_part_is_started_again_and_nothing_is_lost(tmp_path: Path) -> None:

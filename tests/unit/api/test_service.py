@@ -315,5 +315,5 @@ def test_wrong_setting_is_named(
 
     assert main() == 1
     said = capsys.readouterr().err
-    assert name.lower().rpartition("_")[2] in said
+    assert said.startswith(f"fswire api: {name}: ")
     assert "hush" not in said

@@ -101,10 +101,11 @@ def test_file_is_the_variables_of_its_tables(tmp_path: Path) -> None:
         ("[sinc]\nmax_rows = 5", "sinc is none of the tables"),
         ("sink = 5", "sink is none of the tables"),
         ("[sink", "cannot be read"),
+        ("[sink]\nmax_row = 5", r"max_row is no setting of \[sink\]: flush_ms, group"),
     ],
 )
 def test_file_that_says_something_else_is_refused(tmp_path: Path, content: str, reason: str) -> None:
-    """A table that nobody reads is a mistake, and is named."""
+    """A table or a setting that nobody reads is a mistake, and is named."""
     file = tmp_path / "any.toml"
     file.write_text(content)
 
