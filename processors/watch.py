@@ -87,30 +87,32 @@ def _absolute(root: str, path: str) -> str:
     return f"{root}/{path}" if path else root
 
 
-def _change(parts: Parts, kind: str, details: str = "") -> bytes:
-    return f"{parts[0]}{kind}{parts[1]}{details}}}".encode()
-
-
-def _details(
+def _change(
+    parts: Parts,
+    kind: str,
     event: Event,
     time_ns: int | None = None,
     *,
     attribute: Attribute | None = None,
     renamed: str | None = None,
-) -> str:
-    """Return the encoded details as the last of a change's fields, empty where nothing is known."""
-    timestamp = time_ns // _SECOND_NS if time_ns is not None else None
+) -> bytes:
+    """Return an encoded change; its details come last, and are left out where nothing is known."""
+    before, behind = parts
+    timestamp = None if time_ns is None else time_ns // _SECOND_NS
     if attribute or renamed or event.extra:
-        return f',"details":{_encode(Details(attribute, renamed, timestamp, event.extra)).decode()}'
-    return f',"details":{{"timestamp":{timestamp}}}' if timestamp is not None else ""
+        details = _encode(Details(attribute, renamed, timestamp, event.extra)).decode()
+        return f'{before}{kind}{behind},"details":{details}}}'.encode()
+    if timestamp is None:
+        return f"{before}{kind}{behind}}}".encode()
+    return f'{before}{kind}{behind},"details":{{"timestamp":{timestamp}}}}}'.encode()
 
 
 def _create(_root: str, event: Event, parts: Parts) -> list[bytes]:
-    return [_change(parts, "create", _details(event, event.birth_ns))]
+    return [_change(parts, "create", event, event.birth_ns)]
 
 
 def _modify(_root: str, event: Event, parts: Parts) -> list[bytes]:
-    modified = _change(parts, "modify", _details(event, event.mtime_ns))
+    modified = _change(parts, "modify", event, event.mtime_ns)
     changed = event.changed
     if not changed or _CONTENT.issuperset(changed):
         return [modified]
@@ -118,20 +120,20 @@ def _modify(_root: str, event: Event, parts: Parts) -> list[bytes]:
 
 
 def _close_write(root: str, event: Event, parts: Parts) -> list[bytes]:
-    closed = _change(parts, "closeWrite", _details(event))
+    closed = _change(parts, "closeWrite", event)
     return [*_modify(root, event, parts), closed] if content_written(event) else [closed]
 
 
 def _rename(root: str, event: Event, parts: Parts) -> list[bytes]:
     if event.moved == "in":
-        return [_change(parts, "rename", _details(event, event.mtime_ns))]
+        return [_change(parts, "rename", event, event.mtime_ns)]
     renamed = _absolute(root, event.renamed_to) if event.renamed_to else None
-    return [_change(parts, "rename", _details(event, renamed=renamed))]
+    return [_change(parts, "rename", event, renamed=renamed)]
 
 
 def _attribute(_root: str, event: Event, parts: Parts) -> list[bytes]:
     told = _attributes(event, parts, event.changed or ())
-    return told or [_change(parts, "attribute", _details(event, event.mtime_ns))]
+    return told or [_change(parts, "attribute", event, event.mtime_ns)]
 
 
 def _attributes(event: Event, parts: Parts, changed: Sequence[Changed]) -> list[bytes]:
@@ -139,14 +141,11 @@ def _attributes(event: Event, parts: Parts, changed: Sequence[Changed]) -> list[
     named: list[Attribute | None] = [name for name, group in _GROUPS if not group.isdisjoint(changed)]
     if not _UNNAMED.isdisjoint(changed):
         named.append(None)
-    return [
-        _change(parts, "attribute", _details(event, event.mtime_ns, attribute=attribute))
-        for attribute in named
-    ]
+    return [_change(parts, "attribute", event, event.mtime_ns, attribute=each) for each in named]
 
 
 def _plain(kind: str) -> Callable[[str, Event, Parts], list[bytes]]:
-    return lambda _root, event, parts: [_change(parts, kind, _details(event))]
+    return lambda _root, event, parts: [_change(parts, kind, event)]
 
 
 def _gap(root: str, event: Event, _parts: Parts) -> list[bytes]:

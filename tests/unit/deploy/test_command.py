@@ -189,16 +189,30 @@ def test_settings_that_do_not_fit_together_show_no_values() -> None:
     [["project", "list"], ["sink"], ["api"], ["agent", ".", "--project", "p"]],
     ids=lambda arguments: arguments[0],
 )
-def test_login_without_a_password_is_named(fswire: Fswire, arguments: list[str]) -> None:
-    """A broker that wants a name and a password is not asked without them; nothing begins to run."""
-    status, out, err = fswire(
-        *arguments,
-        FSWIRE_KAFKA_SECURITY_PROTOCOL="SASL_SSL",
-        FSWIRE_CLICKHOUSE_URL="http://127.0.0.1:1",
+def test_login_without_a_password_is_named(tmp_path: Path, arguments: list[str]) -> None:
+    """A broker that wants a name and a password is not asked without them; nothing begins to run.
+
+    In processes of their own: a stage makes the one that it is called in its own.
+    """
+    settings = {
+        "FSWIRE_KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
+        "FSWIRE_CLICKHOUSE_URL": "http://127.0.0.1:1",
+        "FSWIRE_DATA_DIR": str(tmp_path / "none"),
+    }
+
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "deploy.command", *arguments],
+        cwd=tmp_path,
+        env=os.environ | settings,
+        capture_output=True,
+        check=False,
+        text=True,
     )
 
-    assert (status, out) == (1, "")
-    assert err.startswith("fswire: SASL_SSL needs FSWIRE_KAFKA_SASL_USERNAME and FSWIRE_KAFKA_SASL_PASSWORD")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(
+        "fswire: SASL_SSL needs FSWIRE_KAFKA_SASL_USERNAME and FSWIRE_KAFKA_SASL_PASSWORD"
+    )
 
 
 @pytest.mark.parametrize(
