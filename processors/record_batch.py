@@ -98,9 +98,11 @@ class RecordBatch:
 
     def compress(self) -> None:
         """Make what is sent of it; called once, before that."""
-        with self._written.getbuffer() as buffer, buffer[: self._size] as written:
-            self._payload = bytes(cramjam.zstd.compress(written, level=_ZSTD_LEVEL))
-        _give_back(self._written)
+        written = self._written
+        del self._written  # from here on it is another batch's
+        with written.getbuffer() as buffer, buffer[: self._size] as records:
+            self._payload = bytes(cramjam.zstd.compress(records, level=_ZSTD_LEVEL))
+        _give_back(written)
 
     def append(self, **_record: object) -> None:
         """Take no record of aiokafka's own `send`."""
