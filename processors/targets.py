@@ -29,6 +29,8 @@ _NOT_OF_THE_INTERNET = tuple(
 )
 """Old forms of IPv4, translation for local use (RFC 8215), site-local: Python calls them global."""
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_USED_ONCE = httpx2.Limits(max_connections=None, max_keepalive_connections=0)
+"""Of connections: a pool tells them apart by address, and two hosts may share theirs."""
 
 
 class TargetRefused(Exception):
@@ -71,14 +73,10 @@ def _judged(host: str, addresses: list[str], allow_private: bool) -> list[str]:
 
 
 class PublicTransport(httpx2.AsyncHTTPTransport):
-    """Connects to judged addresses alone, each in turn; name and certificate stay those of the URL.
-
-    A connection is used once: a pool tells them apart by address, and two hosts may share theirs.
-    """
+    """Connects to judged addresses alone, each in turn; name and certificate stay those of the URL."""
 
     def __init__(self, *, allow_private: bool) -> None:
-        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=0)
-        super().__init__(retries=0, limits=limits)
+        super().__init__(retries=0, limits=_USED_ONCE)
         self._allow_private = allow_private
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
@@ -96,10 +94,10 @@ class PublicTransport(httpx2.AsyncHTTPTransport):
 
 
 class PublicThreadTransport(httpx2.HTTPTransport):
-    """The same for a client on a thread; tries every address of a host in turn."""
+    """The same for a client on a thread."""
 
     def __init__(self, *, allow_private: bool) -> None:
-        super().__init__(retries=0)
+        super().__init__(retries=0, limits=_USED_ONCE)
         self._allow_private = allow_private
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:

@@ -159,9 +159,9 @@ def named(identity: str) -> Run:
 HOOK = Workflow("w", "p", "DirectoryMonitor.p.notify", Action(topic=ToTopic("t")), retry=Retry(2, 0.01))
 
 
-def test_each_attempt_is_made_by_the_workflow_as_it_is_then() -> None:
-    """A mistake in it is mended for the runs that wait, too."""
-    mended = msgspec.structs.replace(HOOK, action=Action(topic=ToTopic("right")))
+def tried_again(then: Workflow | None) -> tuple[Told, Run]:
+    """Return what two attempts, the first of which fails, were told, and the run's end; `then`: its workflow
+    as it is once the first was made."""
 
     async def change() -> tuple[Told, Run]:
         told = Told(True)
@@ -169,11 +169,18 @@ def test_each_attempt_is_made_by_the_workflow_as_it_is_then() -> None:
         await around.partition.restored()
         around.partition.take("run_1", named("run_1"))
         await told.called.wait()
-        around.workflow = mended
+        around.workflow = then
         await around.until_ended(1)
         return told, around.ended["run_1"]
 
-    told, ended = asyncio.run(change())
+    return asyncio.run(change())
+
+
+def test_each_attempt_is_made_by_the_workflow_as_it_is_then() -> None:
+    """A mistake in it is mended for the runs that wait, too."""
+    mended = msgspec.structs.replace(HOOK, action=Action(topic=ToTopic("right")))
+
+    told, ended = tried_again(mended)
 
     assert told.done == [HOOK, mended]
     assert ended.state == "succeeded"
@@ -181,18 +188,7 @@ def test_each_attempt_is_made_by_the_workflow_as_it_is_then() -> None:
 
 def test_run_that_waits_while_its_workflow_is_deleted_is_failed() -> None:
     """Nothing is sent for a workflow that is not there any more."""
-
-    async def delete() -> tuple[Told, Run]:
-        told = Told(True)
-        around = Registered(told, HOOK)
-        await around.partition.restored()
-        around.partition.take("run_1", named("run_1"))
-        await told.called.wait()
-        around.workflow = None
-        await around.until_ended(1)
-        return told, around.ended["run_1"]
-
-    told, ended = asyncio.run(delete())
+    told, ended = tried_again(None)
 
     assert told.done == [HOOK]
     assert (ended.state, ended.error) == ("failed", "there is no workflow w any more")
